@@ -1,0 +1,73 @@
+"""What a data set is: uint8 tensors on the device. An epoch's order is a permutation from (seed, epoch)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from erlangen.dist import rank, world
+from erlangen.views import Batch, generator
+
+
+@lru_cache(maxsize=2)
+def epoch_order(n: int, seed: int, epoch: int) -> Int[Tensor, " {n}"]:
+    """The order in which an epoch visits n images."""
+    return torch.randperm(n, generator=generator(seed, "order", epoch))
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images in memory, with labels and latents where they are known."""
+
+    images: UInt8[Tensor, "n c h w"]
+    labels: Int[Tensor, " n"] | None = None
+    latents: Mapping[str, Float[Tensor, "n d"]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def to(self, device: torch.device | str) -> "Split":
+        return Split(
+            self.images.to(device),
+            None if self.labels is None else self.labels.to(device),
+            None if self.latents is None else {name: p.to(device) for name, p in self.latents.items()},
+        )
+
+    def take(self, index: Int[Tensor, " k"]) -> Batch:
+        """The images at these places, on the device of the split."""
+        index = index.to(self.images.device)
+        labels = None if self.labels is None else self.labels[index]
+        latents = None if self.latents is None else {name: p[index] for name, p in self.latents.items()}
+        return Batch(self.images[index], index, labels, latents)
+
+    def rows(self, seed: int, step: int, size: int) -> Int[Tensor, " size"]:
+        """Which images global batch number `step` holds; an incomplete last batch is dropped."""
+        epoch, i = divmod(step, len(self) // size)
+        return epoch_order(len(self), seed, epoch)[i * size : (i + 1) * size]
+
+    def batch(self, seed: int, step: int, size: int) -> Batch:
+        """This rank's part of global batch number `step`."""
+        return self.take(self.rows(seed, step, size).chunk(world())[rank()])
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set: what is trained on, and what a probe is tested on if the set has it."""
+
+    name: str
+    train: Split
+    test: Split | None = None
+
+    @property
+    def channels(self) -> int:
+        return self.train.images.shape[1]
+
+    @property
+    def size(self) -> int:
+        return self.train.images.shape[-1]
+
+    def to(self, device: torch.device | str) -> "Data":
+        return replace(self, train=self.train.to(device), test=None if self.test is None else self.test.to(device))

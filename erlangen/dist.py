@@ -1,0 +1,43 @@
+"""Across ranks. Every function is differentiable (the backward sums over ranks) and the identity on one process."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Shaped
+from torch import Tensor
+
+
+def world() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.rows = len(x)
+        parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        grad = grad.contiguous().clone()
+        dist.all_reduce(grad)
+        return grad[rank() * ctx.rows :][: ctx.rows]
+
+
+def gather(x: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "m ..."]:
+    """The rows of all ranks, in the order of the global batch; every rank must give as many."""
+    if world() == 1:
+        return x
+    rows: Tensor = _Gather.apply(x)
+    return rows
+
+
+def mean_over_ranks(x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+    return gather(x[None]).mean(0)

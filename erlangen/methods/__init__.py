@@ -1,0 +1,1 @@
+"""Methods: one file each, four functions each, none imports another."""

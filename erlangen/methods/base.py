@@ -1,0 +1,97 @@
+"""What a method is: its hyperparameters and four functions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torch.utils._pytree import register_dataclass
+
+from erlangen.dist import mean_over_ranks
+from erlangen.nets import Encoder
+from erlangen.views import View
+
+N = TypeVar("N", bound=nn.Module)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a step's forward gives back."""
+
+    loss: Float[Tensor, ""]
+    features: list[Float[Tensor, "n dim"]]  # what the encoder returned, per view: add-on terms and probes read it
+    embeddings: list[Float[Tensor, "n d"]]  # what the loss compares, per view: the collapse monitor reads it
+    logs: dict[str, Float[Tensor, ""]] = field(default_factory=dict)  # detached, read on logging steps only
+    carry: dict[str, Shaped[Tensor, "n ..."]] = field(default_factory=dict)  # detached rows, for `after_step`
+
+
+register_dataclass(Output)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    step: int  # optimiser steps done, so 1 in the first `after_step`
+    steps: int
+    steps_per_epoch: int
+
+    @property
+    def progress(self) -> float:
+        return self.step / self.steps
+
+    @property
+    def epoch(self) -> int:
+        return self.step // self.steps_per_epoch
+
+
+@runtime_checkable
+class Method(Protocol[N]):
+    """A frozen dataclass of hyperparameters with these functions; see CONTRIBUTING for how to add one."""
+
+    def build(self, encoder: Encoder) -> N:
+        """The networks, a small module with named attributes."""
+        ...
+
+    def loss(self, nets: N, views: Sequence[View]) -> Output:
+        """Arithmetic. Writes nothing in `nets` (BatchNorm's running statistics excepted)."""
+        ...
+
+    def after_step(self, nets: N, carry: dict[str, Tensor], clock: Clock) -> None:
+        """Every update without a gradient, once per optimiser step."""
+        ...
+
+    def encoder(self, nets: N) -> Encoder:
+        """The network that is evaluated and saved."""
+        ...
+
+
+AnyMethod = Method[Any]
+
+
+def pair(views: Sequence[View]) -> tuple[View, View]:
+    """The two views that most methods compare."""
+    if len(views) != 2:
+        raise ValueError(f"this method compares two views, the view policy gives {len(views)}; choose another policy")
+    return views[0], views[1]
+
+
+class Learner(nn.Module, Generic[N]):
+    """Binds a method to its networks, so that DDP and torch.compile see one forward; its loss is that of all ranks."""
+
+    def __init__(self, method: Method[N], encoder: Encoder) -> None:
+        super().__init__()
+        self.method = method
+        self.nets: N = method.build(encoder)
+
+    def forward(self, views: Sequence[View]) -> Output:
+        output = self.method.loss(self.nets, views)
+        return replace(output, loss=mean_over_ranks(output.loss))
+
+    @torch.no_grad()
+    def after_step(self, carry: dict[str, Tensor], clock: Clock) -> None:
+        self.method.after_step(self.nets, carry, clock)
+
+    @property
+    def encoder(self) -> Encoder:
+        return self.method.encoder(self.nets)

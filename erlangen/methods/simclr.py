@@ -1,0 +1,48 @@
+"""SimCLR (Chen et al. 2020, arXiv:2002.05709), Algorithm 1; its forms in ISSL and in DUET's code are values of fields.
+
+ISSL: `SimCLR(temperature=0.07, hidden=(1024,), last_norm=True)`.
+DUET: `SimCLR(temperature=0.1, hidden=(2048, 2048), hidden_bias=True, last_norm=True, one_batch=False, scale=2.0)`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from erlangen import losses
+from erlangen.dist import gather
+from erlangen.methods.base import Clock, Output, pair
+from erlangen.nets import Branch, Encoder, mlp
+from erlangen.views import View
+
+
+@dataclass(frozen=True)
+class SimCLR:
+    temperature: float = 0.5
+    hidden: tuple[int, ...] = (2048,)  # widths of the projector's hidden layers
+    out: int = 128
+    hidden_bias: bool = False
+    last_norm: bool = False  # BatchNorm after the projector
+    one_batch: bool = True  # BatchNorm's statistics over both views together; else view by view
+    scale: float = 1.0  # of the loss: 2 is the sum of both directions
+
+    def build(self, encoder: Encoder) -> Branch:
+        projector = mlp(encoder.dim, *self.hidden, self.out, bias=self.hidden_bias, last_norm=self.last_norm)
+        return Branch(encoder, projector)
+
+    def loss(self, nets: Branch, views: Sequence[View]) -> Output:
+        view1, view2 = pair(views)
+        if self.one_batch:
+            h, z = nets(torch.cat([view1.images, view2.images]))
+            (h1, h2), (z1, z2) = h.chunk(2), z.chunk(2)
+        else:
+            (h1, z1), (h2, z2) = nets(view1.images), nets(view2.images)
+        loss = self.scale * losses.nt_xent(gather(z1), gather(z2), self.temperature)
+        return Output(loss, [h1, h2], [z1, z2])
+
+    def after_step(self, nets: Branch, carry: dict[str, Tensor], clock: Clock) -> None:
+        pass
+
+    def encoder(self, nets: Branch) -> Encoder:
+        return nets.encoder

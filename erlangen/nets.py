@@ -1,0 +1,128 @@
+"""Building blocks that the methods share."""
+
+import copy
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from erlangen.dist import gather, world
+
+
+class Encoder(nn.Module):
+    """Images (n, c, h, w) in [0, 1] to representations (n, dim). An interface: normalisation is its first layer.
+
+    `layers` names what `features` can return: maps (n, c, h, w) or tokens (n, t, c). `spec` says how to build the
+    encoder again, so that a file of weights needs nothing else.
+    """
+
+    dim: int
+    layers: tuple[str, ...]
+    spec: dict[str, str | int]
+
+    def features(self, images: Float[Tensor, "n c h w"], layers: Sequence[str]) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+
+class Normalize(nn.Module):
+    """(x - mean) / std per channel; the numbers belong to the encoder's `spec`, not to its weights."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        if images.shape[1] != len(self.mean):
+            raise ValueError(f"the images have {images.shape[1]} channels, the encoder takes {len(self.mean)}")
+        return (images - self.mean) / self.std
+
+
+class Branch(nn.Module):
+    """Encoder and projector as one network, the unit that moving averages copy: images to (h, z)."""
+
+    def __init__(self, encoder: Encoder, projector: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.projector = encoder, projector
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.encoder(images)
+        return h, self.projector(h)
+
+
+def mlp(*dims: int, bias: bool = False, last_norm: bool = False) -> nn.Sequential:
+    """Linear-BN-ReLU blocks (`bias` in their linear layers), a Linear with bias last, a BatchNorm after it if asked.
+
+    `mlp(512, 4096, 256)` is BYOL's, `mlp(512, 1024, 128, last_norm=True)` that of ISSL's contrastive heads.
+    """
+    layers: list[nn.Module] = []
+    for a, b in zip(dims[:-2], dims[1:-1], strict=True):
+        layers += [nn.Linear(a, b, bias=bias), nn.BatchNorm1d(b), nn.ReLU(inplace=True)]
+    layers.append(nn.Linear(dims[-2], dims[-1]))
+    return nn.Sequential(*layers, *([nn.BatchNorm1d(dims[-1])] if last_norm else []))
+
+
+def frozen_copy(net: nn.Module) -> nn.Module:
+    """Without gradient; BatchNorm still follows `train()`, as in BYOL's target."""
+    return copy.deepcopy(net).requires_grad_(False)
+
+
+@torch.no_grad()
+def ema_(target: nn.Module, online: nn.Module, decay: float, statistics: bool = False) -> None:
+    """target <- decay * target + (1 - decay) * online, for the parameters.
+
+    BatchNorm's running statistics are the target's own (BYOL, DINO) or averaged likewise (ReLIC); its integer counter
+    is always its own.
+    """
+    torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), 1 - decay)
+    if statistics:
+        for t, o in zip(target.buffers(), online.buffers(), strict=True):
+            if t.is_floating_point():
+                t.lerp_(o, 1 - decay)
+
+
+def cosine_decay(base: float, step: int, steps: int) -> float:
+    """The target's decay before update number `step` (from 0): 1 - (1 - base)(cos(pi k/K) + 1)/2 (BYOL, sec. 3.2)."""
+    return 1 - (1 - base) * (math.cos(math.pi * min(step, steps) / steps) + 1) / 2
+
+
+class SyncBatchNorm(_BatchNorm):
+    """BatchNorm over the batch of all ranks, on any device (torch's own refuses CPU tensors)."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
+        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        wide = input.to(self.running_mean.dtype)  # bfloat16 is too coarse for statistics
+        variance, mean = torch.var_mean(wide, [0, *range(2, wide.ndim)], correction=0)
+        means, variances = gather(torch.stack([mean, variance])[None]).unbind(1)  # (ranks, c) each
+        mean, variance = means.mean(0), variances.mean(0) + means.var(0, correction=0)  # Chan et al., equal counts
+        with torch.no_grad():
+            n = world() * wide.numel() // wide.shape[1]
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * n / (n - 1), self.momentum)
+            self.get_buffer("num_batches_tracked").add_(1)
+        shape = (1, -1, *[1] * (wide.ndim - 2))
+        normal = (wide - mean.view(shape)) * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            normal = normal * self.weight.view(shape) + self.bias.view(shape)
+        return normal.to(input.dtype)
+
+
+def convert(net: nn.Module) -> nn.Module:
+    """Every BatchNorm synchronised, in place: parameters, buffers and `requires_grad` stay the same objects."""
+    for name, module in net.named_modules():
+        if isinstance(module, _BatchNorm):
+            if not module.track_running_stats or module.momentum is None:
+                raise ValueError(f"{name} ({module}) needs `track_running_stats` and a `momentum` to run on many ranks")
+            module.__class__ = SyncBatchNorm
+    return net
