@@ -1,0 +1,55 @@
+"""Erlangen: image representations that are invariant or equivariant to transformations you name, and measures of both.
+
+`train` a `recipe` on a data set, `probe` how useful its encoder is, `measure` how symmetric any encoder is, `augment`
+images with transformations that return their parameters.
+"""
+
+__version__ = "0.1.0"
+
+from erlangen.data import open_dataset
+from erlangen.encoders import build_encoder, load_encoder, save_encoder
+from erlangen.encoders.frozen import Frozen, Pixels, represent
+from erlangen.measures import measure
+from erlangen.probes import probe
+from erlangen.recipes import Recipe, Run, recipe, train
+from erlangen.transforms import (
+    ColorJitter,
+    GaussianBlur,
+    Grayscale,
+    HorizontalFlip,
+    QuarterTurn,
+    ResizedCrop,
+    Rotation,
+    VerticalFlip,
+)
+from erlangen.views import Batch, Pipeline, Pipelines, View, augment, replay
+
+__all__ = [
+    "Batch",
+    "ColorJitter",
+    "Frozen",
+    "GaussianBlur",
+    "Grayscale",
+    "HorizontalFlip",
+    "Pipeline",
+    "Pipelines",
+    "Pixels",
+    "QuarterTurn",
+    "Recipe",
+    "ResizedCrop",
+    "Rotation",
+    "Run",
+    "VerticalFlip",
+    "View",
+    "augment",
+    "build_encoder",
+    "load_encoder",
+    "measure",
+    "open_dataset",
+    "probe",
+    "recipe",
+    "replay",
+    "represent",
+    "save_encoder",
+    "train",
+]

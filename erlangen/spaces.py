@@ -113,6 +113,10 @@ class _Periodic:
     period: float
     dim: ClassVar[int] = 1
 
+    def __post_init__(self) -> None:
+        if not self.period > 0:
+            raise ValueError(f"`period` (={self.period}) must be above 0")
+
     @property
     def identity(self) -> Float[Tensor, " 1"]:
         return torch.zeros(1)
@@ -260,6 +264,10 @@ class Choice:
 
     count: int
     dim: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"`count` (={self.count}) must be at least 1")
 
     @property
     def identity(self) -> Float[Tensor, " 1"]:

@@ -105,7 +105,9 @@ class QuarterTurn:
 
     def apply(self, images: Images, params: Params) -> Images:
         if images.shape[-1] != images.shape[-2]:
-            raise ValueError(f"quarter turns need square images, these have {tuple(images.shape[-2:])}; crop them first")
+            raise ValueError(
+                f"quarter turns need square images, these have {tuple(images.shape[-2:])}; crop them first"
+            )
         k = params[self.name][:, :, None, None].round() % 4
         turned = images
         for turns in range(1, 4):

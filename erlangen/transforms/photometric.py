@@ -70,7 +70,9 @@ class ColorJitter:
     @property
     def spaces(self) -> Mapping[str, Space]:
         strengths = (self.brightness, self.contrast, self.saturation)
-        factors = {f"{self.name}.{p}": Factor(max(0.0, 1 - s), 1 + s) for p, s in zip(PARTS[:3], strengths, strict=True)}
+        factors = {
+            f"{self.name}.{p}": Factor(max(0.0, 1 - s), 1 + s) for p, s in zip(PARTS[:3], strengths, strict=True)
+        }
         return {
             **factors,
             f"{self.name}.hue": Interval(-self.hue, self.hue),
@@ -142,7 +144,9 @@ class GaussianBlur:
         n, channels, height, width = images.shape
         half = self.kernel // 2
         if half >= min(height, width):
-            raise ValueError(f"`kernel` (={self.kernel}) needs images of more than {half} pixels, not {height} x {width}")
+            raise ValueError(
+                f"`kernel` (={self.kernel}) needs images of more than {half} pixels, not {height} x {width}"
+            )
         x = torch.arange(-half, half + 1, dtype=images.dtype, device=images.device)
         sigma = params[self.name].to(images.dtype).clamp_min(1e-3)  # so narrow that only the middle has weight
         taps = (-0.5 * (x / sigma) ** 2).softmax(-1).repeat_interleave(channels, 0)

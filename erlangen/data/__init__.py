@@ -1,0 +1,101 @@
+"""Data sets by name, whole in memory as uint8 tensors on the device."""
+
+import os
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from erlangen.data.base import Data, Split
+from erlangen.data.files import folder, idx
+from erlangen.data.shapes import shapes
+from erlangen.names import unknown
+from erlangen.views import generator
+
+__all__ = ["DATASETS", "Data", "Split", "open_dataset"]
+
+DATASETS = {
+    "digits": "1,797 real handwritten digits, 8 px (scikit-learn; always there); shown at 16 px",
+    "shapes": "procedural shapes with known pose, scale, position and hues, 32 px; always there",
+    "mnist": "handwritten digits, 28 px (torchvision, or a local copy of its idx files)",
+    "fashion-mnist": "articles of clothing, 28 px (torchvision, or a local copy of its idx files)",
+    "cifar10": "photographs of 10 classes, 32 px (torchvision)",
+    "cifar100": "photographs of 100 classes, 32 px (torchvision)",
+    "folder:PATH": "your own images; sub-folders are classes, labels are optional",
+}
+TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
+
+
+def open_dataset(
+    name: str, root: str | None = None, image_size: int | None = None, device: torch.device | str = "cpu"
+) -> Data:
+    """The data set of this name, on `device`, its images `image_size` pixels wide if given (else their own size).
+
+    `root` is where files are looked for and downloaded to: the environment variable ERLANGEN_DATA, or else
+    `~/.cache/erlangen`. `ValueError` for a name that does not exist, an empty folder, an image that cannot be read.
+    """
+    if image_size is not None and image_size < 8:
+        raise ValueError(f"`image_size` (={image_size}) must be at least 8 pixels")
+    place = Path(root or os.environ.get("ERLANGEN_DATA", "~/.cache/erlangen")).expanduser()
+    if name.startswith("folder:"):
+        return folder(Path(name.removeprefix("folder:")).expanduser(), image_size or 64).to(device)
+    if name == "digits":
+        data, image_size = digits(), image_size or 16
+    elif name == "shapes":
+        train, test = shapes(size=image_size or 32)
+        data = Data(name, train, test)
+    elif name in TORCHVISION:
+        here = [place, place / name, place / TORCHVISION[name] / "raw", Path("/usr/share/datasets") / name]
+        data = (idx(here, name) if "mnist" in name else None) or from_torchvision(name, place)
+    else:
+        raise unknown("data set", name, DATASETS)
+    return resize(data, image_size or data.size).to(device)
+
+
+def digits() -> Data:
+    """scikit-learn's copy of the UCI handwritten digits, 1 x 8 x 8; a fixed shuffled quarter is the test split."""
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    images = torch.from_numpy(source.images).mul(255 / 16).round().to(torch.uint8)[:, None]
+    labels = torch.from_numpy(source.target).long()
+    order = torch.randperm(len(images), generator=generator("digits"))
+    rows, test = order[len(images) // 4 :], order[: len(images) // 4]
+    return Data("digits", Split(images[rows], labels[rows]), Split(images[test], labels[test]))
+
+
+def from_torchvision(name: str, root: Path) -> Data:
+    """A data set that torchvision loads, or downloads if it is not below `root`."""
+    try:
+        from torchvision import datasets
+    except (ImportError, RuntimeError) as error:
+        raise ValueError(f"data set {name!r} needs torchvision, which cannot be imported here: {error}") from error
+    splits = []
+    for train in (True, False):
+        try:
+            source = getattr(datasets, TORCHVISION[name])(str(root), train=train, download=True)
+        except (OSError, RuntimeError) as error:
+            raise ValueError(f"data set {name!r} is not below {root} and cannot be downloaded: {error}") from error
+        images = torch.as_tensor(source.data)
+        images = images.permute(0, 3, 1, 2).contiguous() if images.ndim == 4 else images[:, None]
+        splits.append(Split(images, torch.as_tensor(source.targets).long()))
+    return Data(name, *splits)
+
+
+def resize(data: Data, size: int) -> Data:
+    """Square images of another size: bilinear, antialiased, back to uint8."""
+
+    def of(split: Split) -> Split:
+        return Split(
+            torch.cat([_resize(part, size) for part in torch.split(split.images, 4096)]), split.labels, split.latents
+        )
+
+    if data.size == size:
+        return data
+    return Data(data.name, of(data.train), None if data.test is None else of(data.test))
+
+
+def _resize(images: Tensor, size: int) -> Tensor:
+    scaled = F.interpolate(images.float(), size=(size, size), mode="bilinear", antialias=True)
+    return scaled.round().clamp(0, 255).to(torch.uint8)

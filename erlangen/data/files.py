@@ -1,0 +1,91 @@
+"""Images from files: folders of any shape, and the idx files of the MNIST family."""
+
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from erlangen.data.base import Data, Split
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+
+
+def folder(path: Path, size: int) -> Data:
+    """All images below `path`, resized (short side) and cropped (centre) to `size`, in memory as uint8.
+
+    With `train/` and `test/` (or `val/`) inside, these are the splits; else there is no test split. If every image of
+    a split lies in a sub-folder, the sub-folders directly below the split are the classes; else there are no labels.
+    All colour unless all are grey. `ValueError` for an empty folder or an image that cannot be read, with its path.
+    """
+    if not path.is_dir():
+        raise ValueError(f"no folder {path}: give folder:PATH with the path of a folder of images")
+    test = next((path / name for name in ("test", "val") if (path / name).is_dir()), None)
+    roots = [path / "train", test] if test and (path / "train").is_dir() else [path]
+    files = [sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES) for root in roots if root]
+    for root, found in zip(roots, files, strict=True):
+        if not found:
+            raise ValueError(f"folder {root} holds no images; looked for {' '.join(SUFFIXES)}")
+    grey = all(_is_grey(file) for found in files for file in found)
+    names = sorted({_class(file, root) for root, found in zip(roots, files, strict=True) for file in found if root})
+    splits = []
+    for root, found in zip(roots, files, strict=True):
+        images = torch.from_numpy(np.stack([_read(file, size, grey) for file in found]))
+        classes = [_class(file, root) for file in found if root]
+        labels = None if "" in classes or len(names) < 2 else torch.tensor([names.index(name) for name in classes])
+        splits.append(Split(images.permute(0, 3, 1, 2).contiguous(), labels))
+    return Data(f"folder:{path}", *splits)
+
+
+def _class(file: Path, root: Path | None) -> str:
+    """The sub-folder directly below the root; none for an image that lies in the root itself."""
+    parts = file.relative_to(root or "").parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def _is_grey(file: Path) -> bool:
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            return image.mode in ("1", "L", "I;16")
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"cannot read the image {file}: {error}") from error
+
+
+def _read(file: Path, size: int, grey: bool) -> "np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]":
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file) as image:
+            upright = ImageOps.exif_transpose(image).convert("L" if grey else "RGB")
+            return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR)).reshape(size, size, -1)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"cannot read the image {file}: {error}") from error
+
+
+def idx(roots: Sequence[Path], name: str) -> Data | None:
+    """A data set of the MNIST family from its four idx files, packed or not, in the first of `roots` that has them."""
+    for root in roots:
+        parts = [
+            root / f"{split}-{kind}-ubyte" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+        ]
+        files = [file if file.exists() else file.with_name(file.name + ".gz") for file in parts]
+        if all(file.exists() for file in files):
+            x, y, x_test, y_test = (_read_idx(file) for file in files)
+            return Data(name, Split(x[:, None], y.long()), Split(x_test[:, None], y_test.long()))
+    return None
+
+
+def _read_idx(file: Path) -> UInt8[Tensor, "..."]:
+    content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    if len(content) < 8 or content[:3] != b"\x00\x00\x08":
+        raise ValueError(f"{file} is no idx file of bytes")
+    shape = np.frombuffer(content, ">i4", content[3], 4)
+    values = np.frombuffer(content, np.uint8, offset=4 + 4 * content[3])
+    if values.size != int(np.prod(shape)):
+        raise ValueError(f"{file} is cut off: it holds {values.size} values, its header says {int(np.prod(shape))}")
+    return torch.from_numpy(values.reshape(shape).copy())

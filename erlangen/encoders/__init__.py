@@ -1,0 +1,106 @@
+"""Encoders by name, and as one file that needs nothing else."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from erlangen.encoders.resnet import resnet
+from erlangen.encoders.small import Small
+from erlangen.names import lookup, unknown
+from erlangen.nets import Encoder, Normalize
+
+ENCODERS = {
+    "small": "a convnet that trains in seconds on two CPU cores",
+    "resnet18": "ResNet-18, its stem chosen by the size of the image",
+    "resnet50": "ResNet-50, its stem chosen by the size of the image",
+    "timm/NAME": "any model of timm, e.g. timm/vit_small_patch16_224",
+}
+STEMS = ("cifar", "issl", "imagenet")
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and standard deviation
+
+
+def build_encoder(
+    name: str,
+    channels: int = 3,
+    size: int = 224,
+    stem: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Encoder:
+    """A new encoder for square images of `channels` and `size` pixels.
+
+    Its first layer normalises by `mean` and `std` per channel: ImageNet's unless given (0.5 and 0.25 if the images do
+    not have three channels). `stem` is that of a ResNet: `cifar` below 50 px, `issl` below 100 px, else `imagenet`.
+    `ValueError` for a name that does not exist, with the nearest that does.
+    """
+    if channels == 3:
+        mean, std = mean or IMAGENET[0], std or IMAGENET[1]
+    mean, std = tuple(mean or (0.5,) * channels), tuple(std or (0.25,) * channels)
+    if not len(mean) == len(std) == channels:
+        raise ValueError(f"`mean` (={mean}) and `std` (={std}) need one number for each of `channels` (={channels})")
+    stem = stem or ("cifar" if size < 50 else "issl" if size < 100 else "imagenet")
+    lookup("stem", stem, dict.fromkeys(STEMS))
+    normalize = Normalize(mean, std)
+    encoder: Encoder
+    if name == "small":
+        encoder = Small(normalize)
+    elif name in ("resnet18", "resnet50"):
+        encoder = resnet(name, normalize, stem)
+    elif name.startswith("timm/"):
+        from erlangen.encoders.timm import Timm
+
+        encoder = Timm(name.removeprefix("timm/"), normalize, size)
+    else:
+        raise unknown("encoder", name, ENCODERS)
+    encoder.spec = {
+        "name": name,
+        "channels": channels,
+        "size": size,
+        "stem": stem,
+        "mean": json.dumps(mean),
+        "std": json.dumps(std),
+    }
+    return encoder
+
+
+def save_encoder(path: Path, encoder: Encoder) -> None:
+    """Weights and, as metadata, all that `load_encoder` needs to build the network again."""
+    from safetensors.torch import save_file
+
+    import erlangen
+
+    metadata = {**{key: str(value) for key, value in encoder.spec.items()}, "erlangen": erlangen.__version__}
+    part = path.with_suffix(".part")
+    save_file({k: t.detach().cpu().contiguous() for k, t in encoder.state_dict().items()}, part, metadata)
+    part.replace(path)
+
+
+def load_encoder(path: str | Path) -> Encoder:
+    """The encoder of a run folder or of a `.safetensors` file written by `save_encoder`, in eval mode."""
+    from safetensors import safe_open
+
+    path = Path(path)
+    path = path / "encoder.safetensors" if path.is_dir() else path
+    if not path.exists():
+        raise ValueError(f"no encoder at {path}: a finished run has one; train it or give a .safetensors file")
+    with safe_open(path, framework="pt") as file:
+        spec = file.metadata() or {}
+        if "name" not in spec:
+            raise ValueError(f"{path} does not say which encoder it holds: it was not written by `save_encoder`")
+        encoder = build_encoder(
+            spec["name"],
+            int(spec["channels"]),
+            int(spec["size"]),
+            spec["stem"],
+            json.loads(spec["mean"]),
+            json.loads(spec["std"]),
+        )
+        encoder.load_state_dict({key: file.get_tensor(key) for key in file.keys()})
+    return encoder.eval()
+
+
+def resolve_encoder(name: str, channels: int, size: int) -> Encoder:
+    """What the command line calls an encoder: a run folder, a `.safetensors` file, or a name for a new one."""
+    if Path(name).is_dir() or name.endswith(".safetensors"):
+        return load_encoder(name)
+    return build_encoder(name, channels, size)

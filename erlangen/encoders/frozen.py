@@ -1,0 +1,72 @@
+"""Encoders that learn nothing, and running them over many images."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from erlangen.nets import Encoder
+from erlangen.views import to_float
+
+
+class Pixels(Encoder):
+    """No network: the image itself, flattened; the baseline of every table."""
+
+    layers = ()
+
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__()
+        self.dim = channels * size * size
+
+    def features(self, images: Float[Tensor, "n c h w"], layers: Sequence[str]) -> dict[str, Tensor]:
+        return {}
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        return images.flatten(1)
+
+
+class Frozen(Encoder):
+    """An encoder that learns nothing: no gradient, and BatchNorm in eval mode whatever `train()` says."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder, self.dim, self.layers = encoder.requires_grad_(False), encoder.dim, encoder.layers
+        self.spec = encoder.spec
+        self.train(False)
+
+    def train(self, mode: bool = True) -> "Frozen":
+        super().train(False)
+        return self
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        h: Tensor = self.encoder(images)
+        return h
+
+    def features(self, images: Float[Tensor, "n c h w"], layers: Sequence[str]) -> dict[str, Tensor]:
+        return self.encoder.features(images, layers)
+
+
+@torch.no_grad()
+def represent(
+    encoder: torch.nn.Module, images: Shaped[Tensor, "n c h w"], batch_size: int = 512
+) -> Float[Tensor, "n d"]:
+    """What the encoder makes of images (uint8, or float in [0, 1]), in eval mode, without gradient, in float32.
+
+    Computed where the encoder is, returned where the images are; each module is given back in the mode that it had.
+    `ValueError` if a representation is not finite.
+    """
+    training = [module for module in encoder.modules() if module.training]
+    encoder.eval()
+    try:
+        device = next(encoder.parameters(), images).device
+        parts = [
+            encoder(to_float(part.to(device))).float().to(images.device) for part in torch.split(images, batch_size)
+        ]
+    finally:
+        for module in training:
+            module.training = True
+    h = torch.cat(parts)
+    if not bool(h.isfinite().all()):
+        raise ValueError("the encoder gives representations that are not finite: its training diverged")
+    return h

@@ -1,0 +1,39 @@
+"""Any model of timm as an encoder: `timm/vit_small_patch16_224`."""
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
+from erlangen.names import unknown
+from erlangen.nets import Encoder, Normalize
+
+
+class Timm(Encoder):
+    """A timm model without its classifier; `features` are what its `forward_intermediates` gives, in maps."""
+
+    def __init__(self, name: str, normalize: Normalize, size: int) -> None:
+        super().__init__()
+        import timm
+
+        if not timm.is_model(name):
+            raise unknown(
+                "timm model", name, timm.list_models(f"{name.split('_')[0]}*")[:20] or timm.list_models()[:20]
+            )
+        arguments = {"num_classes": 0, "in_chans": len(normalize.mean)}
+        try:  # vision transformers must know the size of the image, convnets do not take it
+            self.model = timm.create_model(name, img_size=size, **arguments)
+        except TypeError:
+            self.model = timm.create_model(name, **arguments)
+        self.normalize = normalize
+        self.dim = self.model.num_features
+        self.layers = tuple(info["module"] for info in self.model.feature_info)
+
+    def features(self, images: Float[Tensor, "n c h w"], layers: Sequence[str]) -> dict[str, Tensor]:
+        places = sorted(self.layers.index(name) for name in layers)
+        maps = self.model.forward_intermediates(self.normalize(images), indices=places, intermediates_only=True)
+        return {self.layers[place]: x for place, x in zip(places, maps, strict=True)}
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        h: Tensor = self.model(self.normalize(images))
+        return h

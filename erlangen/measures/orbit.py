@@ -1,0 +1,137 @@
+"""How symmetric a frozen encoder is: along the orbit of a transformation, what changes and what is still known?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from erlangen.data.base import Data
+from erlangen.encoders.frozen import represent
+from erlangen.names import lookup
+from erlangen.solvers import PENALTIES, classifier, held_out, r2, ridge
+from erlangen.spaces import Choice, Space
+from erlangen.transforms import build_transform
+from erlangen.views import Transform, generator, to_float
+
+
+def orbit(
+    encoder: nn.Module,
+    transform: Transform,
+    name: str,
+    images: Shaped[Tensor, "n c h w"],
+    grid: Float[Tensor, "k d"],
+) -> Float[Tensor, "k n e"]:
+    """Representations of the images under every value of the parameter `name`, the others at their identity."""
+    identity = {other: space.identity for other, space in transform.spaces.items()}
+    chunks = torch.split(images, 512)
+    return torch.stack(
+        [
+            torch.cat(
+                [represent(encoder, transform.apply(to_float(x), _repeat({**identity, name: p}, x))) for x in chunks]
+            )
+            for p in grid
+        ]
+    )
+
+
+def invariance(h: Float[Tensor, "n d"], moved: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
+    """Mean cosine similarity between an image's representation and that of the moved image; 1 is invariant."""
+    return F.cosine_similarity(h[None], moved, dim=-1).mean(1)
+
+
+def decodability(
+    fit: Float[Tensor, "k n d"], test: Float[Tensor, "k m d"], target: Float[Tensor, "k e"], seed: int = 0
+) -> tuple[float, float]:
+    """R2 of a ridge regression from representation to embedded parameter, on images that it has not seen; the penalty.
+
+    The penalty is chosen on a fifth of the images of `fit`; all versions of an image stay on one side.
+    """
+    rows, choose = (part.to(fit.device) for part in held_out(fit.shape[1], 0.2, seed))
+
+    def flat(h: Tensor) -> tuple[Tensor, Tensor]:
+        return h.flatten(0, 1), target.repeat_interleave(h.shape[1], 0).to(h)
+
+    x, y = flat(fit[:, choose])
+    best = max(ridge(*flat(fit[:, rows]), PENALTIES), key=lambda model: r2(model(x), y))
+    (model,) = ridge(*flat(fit), [best.penalty])
+    x, y = flat(test)
+    return r2(model(x), y), best.penalty
+
+
+def measure(
+    encoder: nn.Module,
+    data: Data,
+    transforms: Sequence[str | Transform],
+    k: int = 24,
+    images: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """How the frozen encoder answers to each transformation: invariance, decodability and curves along its grid.
+
+    `transforms` are names (`rotation`, `color.hue`; `color` stands for all its parameters) or transforms. `k` values
+    of the parameter, up to `images` images of each split. Per parameter: `invariance` (mean cosine, 1 is perfect),
+    `decodability` (R2, held-out images), `accuracy` (a linear probe fitted on upright images only, mean over the
+    grid; with labels), the `curve` of all three against the parameter, and the `protocol`.
+    """
+    train, test = _two_parts(data, images, seed)
+    h_train, h_test = represent(encoder, train[0]), represent(encoder, test[0])
+    labels, truth = train[1], test[1]
+    upright = classifier(h_train, labels, seed=seed) if labels is not None and truth is not None else None
+    results: dict[str, Any] = {}
+    for transform, name, space in _parameters(transforms, data.size):
+        grid = space.grid(k).to(data.train.images.device)
+        moved = orbit(encoder, transform, name, test[0], grid)
+        cosine = invariance(h_test, moved)
+        r2_, penalty = decodability(orbit(encoder, transform, name, train[0], grid), moved, space.embed(grid), seed)
+        curve: dict[str, Any] = {"parameter": grid.tolist(), "cosine": cosine.tolist()}
+        result: dict[str, Any] = {"invariance": float(cosine.mean()), "decodability": r2_}
+        if upright is not None and truth is not None:
+            curve["accuracy"] = [upright.accuracy(x, truth) for x in moved]
+            result["accuracy"] = sum(curve["accuracy"]) / len(curve["accuracy"])
+            result["upright"] = upright.accuracy(h_test, truth)
+        protocol = {
+            "space": str(space),
+            "grid": len(grid),
+            "train_images": len(h_train),
+            "test_images": len(h_test),
+            "invariance": "cosine of test images with themselves moved, mean over images and grid",
+            "decodability": f"ridge on standardised features to the embedded parameter, penalty {penalty:g} chosen on a"
+            " fifth of the train images, R2 on test images, mean over outputs",
+            "accuracy": "logistic regression fitted on train images that are not moved, test images moved",
+            "data": data.name,
+            "seed": seed,
+        }
+        results[name] = {**result, "curve": curve, "protocol": protocol}
+    return results
+
+
+def _parameters(transforms: Sequence[str | Transform], size: int) -> list[tuple[Transform, str, Space]]:
+    """Transform, parameter name and space of all that is to be swept."""
+    found: list[tuple[Transform, str, Space]] = []
+    for item in transforms:
+        transform = build_transform(item.partition(".")[0], size) if isinstance(item, str) else item
+        spaces = {name: space for name, space in transform.spaces.items() if not isinstance(space, Choice)}
+        if isinstance(item, str) and "." in item:
+            spaces = {item: lookup("parameter", item, spaces)}
+        found += [(transform, name, space) for name, space in spaces.items()]
+    return found
+
+
+def _two_parts(data: Data, images: int, seed: int) -> tuple[tuple[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]:
+    """Images and labels to fit on and to test on: the data's own splits, or two halves of a set that has one."""
+    order = torch.randperm(len(data.train), generator=generator(seed, "measure"))
+    if data.test is None:
+        order = order[: 2 * images]
+        parts = [data.train.take(rows) for rows in order.chunk(2)]
+    else:
+        other = torch.randperm(len(data.test), generator=generator(seed, "measure", "test"))
+        parts = [data.train.take(order[:images]), data.test.take(other[:images])]
+    fit, test = ((part.images, part.labels) for part in parts)
+    return fit, test
+
+
+def _repeat(params: dict[str, Tensor], images: Tensor) -> dict[str, Tensor]:
+    return {name: p.to(images.device).expand(len(images), -1) for name, p in params.items()}

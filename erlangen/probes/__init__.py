@@ -1,0 +1,44 @@
+"""How useful a frozen encoder is."""
+
+from typing import Any
+
+from torch import nn
+
+from erlangen.data.base import Data, Split
+from erlangen.encoders.frozen import represent
+from erlangen.solvers import classifier, knn_accuracy
+
+
+def labelled(data: Data) -> tuple[Split, Split]:
+    """The two labelled halves that a probe needs; `ValueError` if the data lack one."""
+    if data.train.labels is None or data.test is None or data.test.labels is None:
+        raise ValueError(f"a probe needs labelled train and test images; data {data.name!r} lack them: name other data")
+    return data.train, data.test
+
+
+def probe(encoder: nn.Module, data: Data, k: int = 20, temperature: float = 0.07, seed: int = 0) -> dict[str, Any]:
+    """Accuracies of the frozen encoder on the test images of `data`: `knn` and `linear`, each with its protocol.
+
+    `knn`: `k` neighbours by cosine, weighted by exp(similarity / `temperature`). `linear`: logistic regression on
+    standardised features, its penalty chosen on a fifth of the train images, never on test.
+    """
+    train, test = labelled(data)
+    assert train.labels is not None and test.labels is not None
+    bank, x = represent(encoder, train.images), represent(encoder, test.images)
+    linear = classifier(bank, train.labels, seed=seed)
+    shared = {"features": "encoder, eval mode, float32", "train": len(bank), "test": len(x), "data": data.name}
+    return {
+        "knn": {
+            "accuracy": knn_accuracy(bank, train.labels, x, test.labels, k, temperature),
+            "protocol": {"k": k, "temperature": temperature, "similarity": "cosine", **shared},
+        },
+        "linear": {
+            "accuracy": linear.accuracy(x, test.labels),
+            "protocol": {
+                "solver": "multinomial logistic regression, L-BFGS, float64, standardised features",
+                "penalty": linear.penalty,
+                "selection": f"penalty on a fifth of the train images, seed {seed}; then fitted on all",
+                **shared,
+            },
+        },
+    }

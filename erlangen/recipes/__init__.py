@@ -1,0 +1,22 @@
+"""Named, complete experiments. A recipe is a Python value; another structure is another recipe."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from erlangen.names import lookup
+from erlangen.recipes import basics, duet, issl, quickstart
+from erlangen.recipes.base import Recipe, Run, change, resolved, train
+
+RECIPES: Mapping[str, Recipe] = {**basics.RECIPES, **duet.RECIPES, **issl.RECIPES, **quickstart.RECIPES}
+
+
+def recipe(name: str, **changes: Any) -> Recipe:
+    """The recipe of this name, with other values: `recipe("simclr", data="digits", **{"train.epochs": 5})`.
+
+    `ValueError` for a recipe or a field that does not exist, with the nearest that does.
+    """
+    changed: Recipe = change(lookup("recipe", name, RECIPES), changes)
+    return changed
+
+
+__all__ = ["RECIPES", "Recipe", "Run", "recipe", "resolved", "train"]

@@ -1,0 +1,167 @@
+"""What a recipe is: a complete experiment as a value; and running one."""
+
+import json
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from erlangen.data import Data, open_dataset
+from erlangen.dist import rank
+from erlangen.encoders import build_encoder, save_encoder
+from erlangen.engine import process_group
+from erlangen.journal import read
+from erlangen.methods.base import AnyMethod
+from erlangen.names import unknown
+from erlangen.nets import Encoder
+from erlangen.observers import CollapseMonitor, OnlineKNN, OnlineLinear
+from erlangen.optim import SGD, Optim
+from erlangen.train import Observer, TrainConfig
+from erlangen.train import train as loop
+from erlangen.transforms.presets import SimCLRViews
+from erlangen.views import ViewPolicy, mix
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Encoder, method, view policy, data, optimiser and loop. Another structure is another recipe."""
+
+    method: AnyMethod
+    views: ViewPolicy = SimCLRViews()
+    optim: Optim = SGD()
+    train: TrainConfig = TrainConfig()
+    encoder: str = "small"  # see `erlangen list encoders`
+    stem: str | None = None  # of a ResNet: cifar, issl or imagenet; by the size of the images unless given
+    data: str = "digits"  # see `erlangen list data`; folder:PATH for your own images
+    probe_data: str | None = None  # labelled data for the online probes, if `data` has no labels
+    data_root: str | None = None  # where data sets are looked for and downloaded to
+    image_size: int | None = None  # pixels; the data's own size unless given
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training: the encoder in eval mode, and the folder if there is one."""
+
+    recipe: Recipe
+    encoder: Encoder
+    folder: Path | None
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of the folder's metrics.jsonl."""
+        return read(self.folder / "metrics.jsonl") if self.folder else []
+
+
+def train(
+    recipe: Recipe, out: str | Path | None = None, resume: bool = False, observers: Sequence[Observer] = ()
+) -> Run:
+    """Trains a recipe, on one process or on the ranks that torchrun started, into the folder `out` if given.
+
+    `ValueError` if `out` exists, unless `resume` says to go on where it stopped: then it must hold the same recipe.
+    """
+    folder = Path(out) if out else None
+    with process_group() as device:
+        data = open_dataset(recipe.data, recipe.data_root, recipe.image_size, device)
+        encoder = new_encoder(recipe, data)
+        views = recipe.views.build(data.channels, data.size)
+        watching = [*default_observers(recipe, data, encoder, device), *observers]
+        if folder and rank() == 0:
+            prepare(folder, recipe, resume)
+        start = time.perf_counter()
+        learner = loop(recipe.method, encoder, views, data.train, recipe.optim, recipe.train, watching, folder)
+        if folder and rank() == 0:
+            save_encoder(folder / "encoder.safetensors", learner.encoder)
+            (folder / "done").write_text(f"{time.perf_counter() - start:.1f} s in the last session\n")
+    return Run(recipe, learner.encoder.eval().requires_grad_(False), folder)
+
+
+def new_encoder(recipe: Recipe, data: Data) -> Encoder:
+    """The recipe's encoder before training; its weights follow from the seed."""
+    torch.manual_seed(mix(recipe.train.seed, "encoder"))
+    return build_encoder(recipe.encoder, data.channels, data.size, recipe.stem)
+
+
+def default_observers(recipe: Recipe, data: Data, encoder: Encoder, device: torch.device) -> list[Observer]:
+    """The collapse monitor; kNN and a linear probe where there are labels."""
+    config = recipe.train
+    if recipe.probe_data:
+        data = open_dataset(recipe.probe_data, recipe.data_root, data.size, device)
+    watching: list[Observer] = [CollapseMonitor(config.log_every)]
+    if data.train.labels is not None and data.test is not None and data.test.labels is not None:
+        watching += [OnlineKNN(data, config.probe_every), OnlineLinear(data, config.probe_every, encoder.dim)]
+    return watching
+
+
+def prepare(folder: Path, recipe: Recipe, resume: bool) -> None:
+    """Makes the run's folder, or checks that the one that is there may be resumed."""
+    values = resolved(recipe)
+    record = folder / "recipe.json"
+    if folder.exists() and any(folder.iterdir()):
+        if not resume:
+            raise ValueError(f"`out` (={folder}) exists: resume it (--resume) or name another folder (--out)")
+        if not record.exists():
+            raise ValueError(f"`out` (={folder}) is no run folder: it has no recipe.json; name another folder (--out)")
+        before = flat(json.loads(record.read_text())["values"])
+        now = flat(json.loads(json.dumps(values)))
+        differ = [
+            f"{key} {before.get(key)!r} -> {now.get(key)!r}"
+            for key in {**before, **now}
+            if before.get(key) != now.get(key)
+        ]
+        if differ:
+            raise ValueError(
+                f"`out` (={folder}) is a run of another recipe: {'; '.join(differ)}; give it the same values"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps({"command": sys.argv, "values": values}, indent=2))
+    (folder / "env.json").write_text(json.dumps(environment(), indent=2))
+
+
+def resolved(recipe: Recipe) -> dict[str, Any]:
+    """Every value of the recipe, classes by name, as in recipe.json."""
+
+    def of(value: Any) -> Any:
+        if is_dataclass(value) and not isinstance(value, type):
+            return {"class": type(value).__name__, **{f.name: of(getattr(value, f.name)) for f in fields(value)}}
+        return [of(item) for item in value] if isinstance(value, tuple) else value
+
+    return {f.name: of(getattr(recipe, f.name)) for f in fields(recipe)}
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} to {"a.b": 1}."""
+    items: dict[str, Any] = {}
+    for key, value in values.items():
+        items |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return items
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware, to be kept beside every number."""
+    import erlangen
+
+    return {
+        "erlangen": erlangen.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "processor": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
+
+
+def change(value: Any, changes: Mapping[str, Any]) -> Any:
+    """A copy of a recipe with other fields, by the names of the command line: {"train.epochs": 5}."""
+    for path, new in changes.items():
+        name, _, rest = path.partition(".")
+        known = [f.name for f in fields(value)]
+        if name not in known:
+            raise unknown("field", name, known)
+        value = replace(value, **{name: change(getattr(value, name), {rest: new}) if rest else new})
+    return value

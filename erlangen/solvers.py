@@ -1,0 +1,139 @@
+"""Classifiers and regressions on tensors, solved to the end, below probes and measures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from erlangen.views import generator
+
+PENALTIES = tuple(10.0**e for e in range(-6, 1))
+
+
+@dataclass(frozen=True)
+class Linear:
+    """x -> ((x - mean) / std) @ weight + bias: standardised features, then a linear map; found with `penalty`."""
+
+    mean: Float[Tensor, " d"]
+    std: Float[Tensor, " d"]
+    weight: Float[Tensor, "d k"]
+    bias: Float[Tensor, " k"]
+    penalty: float
+
+    def __call__(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
+        return ((x.to(self.mean) - self.mean) / self.std) @ self.weight + self.bias
+
+    def accuracy(self, x: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> float:
+        return float((self(x).argmax(1) == labels).double().mean())
+
+
+def standardisation(x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"]]:
+    """Mean and standard deviation per feature; a constant feature is left as it is."""
+    std, mean = torch.std_mean(x, 0, correction=0)
+    return mean, torch.where(std > 1e-6 * std.max().clamp_min(1e-12), std, 1.0)
+
+
+def held_out(n: int, fraction: float, seed: int) -> tuple[Int[Tensor, " a"], Int[Tensor, " b"]]:
+    """Indices of two parts of n rows: those to fit on and those, `fraction` of all, to choose by."""
+    order = torch.randperm(n, generator=generator(seed, "held out"))
+    cut = max(1, min(n - 1, round(fraction * n)))
+    return order[cut:], order[:cut]
+
+
+def logistic_regression(
+    x: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"],
+    classes: int,
+    penalty: float,
+    start: Linear | None = None,
+) -> Linear:
+    """Multinomial logistic regression: mean cross-entropy + penalty/2 |weight|^2 on standardised features.
+
+    The bias is not penalised. L-BFGS in float64 to a gradient of 1e-7; scikit-learn's C is 1 / (n penalty).
+    """
+    x = x.double()
+    mean, std = standardisation(x)
+    x = (x - mean) / std
+    w = torch.zeros(x.shape[1], classes).to(x) if start is None else start.weight.clone()
+    b = torch.zeros(classes).to(x) if start is None else start.bias.clone()
+    w, b = w.requires_grad_(), b.requires_grad_()
+    solver = torch.optim.LBFGS(
+        [w, b],
+        max_iter=1000,
+        tolerance_grad=1e-7,
+        tolerance_change=1e-12,
+        history_size=20,
+        line_search_fn="strong_wolfe",
+    )
+
+    def objective() -> Tensor:
+        solver.zero_grad()
+        loss = F.cross_entropy(torch.addmm(b, x, w), labels) + penalty / 2 * w.square().sum()
+        torch.autograd.backward(loss)
+        return loss
+
+    with torch.enable_grad():
+        solver.step(objective)  # type: ignore[no-untyped-call]
+    return Linear(mean, std, w.detach(), b.detach(), penalty)
+
+
+def classifier(
+    x: Float[Tensor, "n d"], labels: Int[Tensor, " n"], penalties: Sequence[float] = PENALTIES, seed: int = 0
+) -> Linear:
+    """Logistic regression whose penalty is chosen on a fifth of the rows, then fitted on all of them."""
+    classes = int(labels.max()) + 1
+    fit, choose = (part.to(x.device) for part in held_out(len(x), 0.2, seed))
+    best, model = (-1.0, penalties[0]), None
+    for penalty in sorted(penalties, reverse=True):
+        model = logistic_regression(x[fit], labels[fit], classes, penalty, start=model)
+        best = max(best, (model.accuracy(x[choose], labels[choose]), penalty))  # ties: the stronger penalty
+    return logistic_regression(x, labels, classes, best[1])
+
+
+def ridge(x: Float[Tensor, "n d"], y: Float[Tensor, "n k"], penalties: Sequence[float]) -> list[Linear]:
+    """Ridge regression for several penalties at once: mean squared error + penalty |weight|^2, bias free.
+
+    On standardised features, in float64, by one eigendecomposition. scikit-learn's alpha is n times the penalty.
+    """
+    x, y = x.double(), y.double()
+    mean, std = standardisation(x)
+    x, middle = (x - mean) / std, y.mean(0)
+    values, vectors = torch.linalg.eigh(x.T @ x / len(x))
+    projected = vectors.T @ (x.T @ (y - middle)) / len(x)
+    return [
+        Linear(mean, std, vectors @ (projected / (values.clamp_min(0) + penalty)[:, None]), middle, penalty)
+        for penalty in penalties
+    ]
+
+
+def r2(prediction: Float[Tensor, "n k"], target: Float[Tensor, "n k"]) -> float:
+    """Coefficient of determination, mean over the outputs that vary (as scikit-learn has it)."""
+    target = target.to(prediction)
+    variance = (target - target.mean(0)).square().mean(0)
+    varies = variance > 1e-12
+    if not bool(varies.any()):
+        raise ValueError("the target does not vary: there is nothing to explain")
+    return float((1 - (prediction - target).square().mean(0)[varies] / variance[varies]).mean())
+
+
+def knn_accuracy(
+    bank: Float[Tensor, "n d"],
+    bank_labels: Int[Tensor, " n"],
+    x: Float[Tensor, "m d"],
+    labels: Int[Tensor, " m"],
+    k: int = 20,
+    temperature: float = 0.07,
+) -> float:
+    """Weighted nearest neighbours (Wu et al. 2018, arXiv:1805.01978): cosine similarity s votes with exp(s / T)."""
+    bank, x = F.normalize(bank, dim=1), F.normalize(x, dim=1)
+    classes = int(bank_labels.max()) + 1
+    right = 0
+    for part, truth in zip(torch.split(x, 1024), torch.split(labels, 1024), strict=True):
+        similarity, nearest = (part @ bank.T).topk(min(k, len(bank)), dim=1)
+        votes = torch.zeros(len(part), classes, dtype=x.dtype, device=x.device)
+        votes.scatter_add_(1, bank_labels[nearest], (similarity / temperature).exp())
+        right += int((votes.argmax(1) == truth).sum())
+    return right / len(x)
