@@ -7,41 +7,32 @@ from pathlib import Path
 from typing import Any
 
 
-class Journal:
-    """Appends lines; `rewind` drops what came after the checkpoint that a run resumes from."""
+def append(path: Path, step: int, values: Mapping[str, float]) -> None:
+    with path.open("a") as file:
+        file.write(json.dumps({"step": step, **values}) + "\n")
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.file = path.open("a")
 
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        self.file.write(json.dumps({"step": step, **values}) + "\n")
+def sync(path: Path) -> None:
+    """To the disk: before a checkpoint, which must not know of more than the journal."""
+    with path.open("a") as file:
+        os.fsync(file.fileno())
 
-    def flush(self) -> None:
-        """To the disk: called before a checkpoint, which must not know of more than the journal."""
-        self.file.flush()
-        os.fsync(self.file.fileno())
 
-    def rewind(self, step: int) -> None:
-        """Keeps the lines up to `step`; one that was cut off by the kill goes too."""
-        self.file.close()
-        kept = [line for line in self.path.read_text().splitlines() if _step(line) <= step]
-        part = self.path.with_suffix(".part")
-        part.write_text("".join(f"{line}\n" for line in kept))
-        part.replace(self.path)
-        self.file = self.path.open("a")
-
-    def close(self) -> None:
-        self.file.close()
+def rewind(path: Path, step: int) -> None:
+    """Drops what came after the step that a run resumes from, and a line that the kill cut off."""
+    kept = [line for line in path.read_text().splitlines() if _step(line) <= step] if path.exists() else []
+    part = path.with_suffix(".part")
+    part.write_text("".join(f"{line}\n" for line in kept))
+    part.replace(path)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The lines of a `metrics.jsonl`."""
+    """The lines as dictionaries."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def _step(line: str) -> float:
     try:
         return int(json.loads(line)["step"])
-    except ValueError:
+    except (ValueError, TypeError, KeyError):
         return float("inf")

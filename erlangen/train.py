@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from erlangen import checkpoint
+from erlangen import checkpoint, journal
 from erlangen.data.base import Split
 from erlangen.dist import gather, mean_over_ranks, rank, world
 from erlangen.engine import parallel
-from erlangen.journal import Journal
 from erlangen.methods.base import Clock, Learner, Method, N, Output
 from erlangen.nets import Encoder
 from erlangen.optim import Optim, rate, schedule_
@@ -55,63 +54,43 @@ def train(
     `ValueError` for a batch that does not fit the data or the ranks, a checkpoint of other networks, a loss that is
     not finite.
     """
-    clock = Clock(0, *_steps(data, config))
+    steps, per_epoch = _steps(data, config)
     torch.manual_seed(mix(config.seed, "build"))
     learner = Learner(method, encoder).to(data.images.device)
     optimizer = optim.build(learner.nets)
     probes = nn.ModuleList(observer for observer in observers if isinstance(observer, nn.Module))
     done = _resume(folder, learner, optimizer, probes) if folder else 0
-    journal = Journal(folder / "metrics.jsonl") if folder and rank() == 0 else None
-    if journal:
-        journal.rewind(done)
     forward = parallel(learner).train()
-    bad = torch.full((), -1, device=data.images.device)  # the first step whose loss was not finite
-
-    def save(step: int) -> None:
-        _check_finite(bad, data, optim, clock, config)  # never over a good checkpoint
-        if journal and folder:
-            journal.flush()
-            state = {
-                "nets": learner.nets.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "probes": probes.state_dict(),
-            }
-            checkpoint.save(folder / "checkpoints", step, state)
-
+    finite = _Finite(data, optim, config, steps, per_epoch)
     with _ctrl_c() as stop_asked:
-        for step in range(done, clock.steps):
+        for step in range(done, steps):
             torch.manual_seed(mix(config.seed, "step", step, rank()))  # dropout, draws inside networks
             draws = Draws(generator(config.seed, "views", step))  # the same on all ranks
             batch = data.batch(config.seed, step, config.batch_size)
             output: Output = forward(views(batch, draws))
             optimizer.zero_grad()
             torch.autograd.backward(output.loss)
-            schedule_(optimizer, optim, step, clock.steps, clock.steps_per_epoch)
+            schedule_(optimizer, optim, step, steps, per_epoch)
             optimizer.step()
-            clock = Clock(step + 1, clock.steps, clock.steps_per_epoch)
+            clock = Clock(step + 1, steps, per_epoch)
             learner.after_step(output.carry, clock)
-            bad = torch.where((bad < 0) & ~output.loss.detach().isfinite(), step, bad)
+            finite.see(step, output.loss.detach())
 
-            observed = {
-                key: value for observe in observers for key, value in observe(clock, learner, output, batch).items()
-            }
-            logs = clock.step % config.log_every == 0 or clock.step == clock.steps
-            if logs:
-                _check_finite(bad, data, optim, clock, config)
-                means = {
-                    key: float(mean_over_ranks(x)) for key, x in {"loss": output.loss.detach(), **output.logs}.items()
-                }
-                lr = rate(optim, step, clock.steps, clock.steps_per_epoch)
-                observed = {"epoch": clock.epoch, "lr": lr, **means, **observed}
-            if journal and observed:
-                journal.write(clock.step, observed)
-            stopping = _any_rank(stop_asked(), bad) if logs or world() == 1 else False
-            if stopping or clock.step % config.save_every == 0 or clock.step == clock.steps:
-                save(clock.step)
-            if stopping and clock.step < clock.steps:
-                raise Stopped(f"stopped after step {clock.step} of {clock.steps}")
-    if journal:
-        journal.close()
+            logs = clock.step % config.log_every == 0 or clock.step == steps
+            values = _values(clock, output, rate(optim, step, steps, per_epoch)) if logs else {}
+            for observe in observers:
+                values |= observe(clock, learner, output, batch)
+            stops = (logs or world() == 1) and _any_rank(stop_asked(), output.loss.device)
+            saves = stops or clock.step % config.save_every == 0 or clock.step == steps
+            if logs or saves:
+                finite.check()  # so that a good checkpoint is never followed by a bad one
+            if folder and rank() == 0:
+                if values:
+                    journal.append(folder / "metrics.jsonl", clock.step, values)
+                if saves:
+                    _save(folder, clock.step, learner, optimizer, probes)
+            if stops and clock.step < steps:
+                raise Stopped(f"stopped after step {clock.step} of {steps}")
     return learner
 
 
@@ -129,35 +108,64 @@ def _steps(data: Split, config: TrainConfig) -> tuple[int, int]:
     return config.epochs * (len(data) // size), len(data) // size
 
 
-def _resume(folder: Path, learner: Learner[Any], optimizer: torch.optim.Optimizer, probes: nn.Module) -> int:
-    """The number of steps done; the state of the newest checkpoint is loaded."""
+def _values(clock: Clock, output: Output, lr: float) -> dict[str, float]:
+    """What a logging step writes down, averaged over the ranks."""
+    means = {name: mean_over_ranks(x) for name, x in {"loss": output.loss.detach(), **output.logs}.items()}
+    return {"epoch": clock.epoch, "lr": lr, **{name: float(x) for name, x in means.items()}}
+
+
+def _save(
+    folder: Path, step: int, learner: Learner[Any], optimizer: torch.optim.Optimizer, probes: nn.ModuleList
+) -> None:
+    journal.sync(folder / "metrics.jsonl")
+    parts: tuple[nn.Module, nn.Module] = (learner.nets, probes)
+    nets, probed = (part.state_dict() for part in parts)
+    checkpoint.save(folder / "checkpoints", step, {"nets": nets, "optimizer": optimizer.state_dict(), "probes": probed})
+
+
+def _resume(folder: Path, learner: Learner[Any], optimizer: torch.optim.Optimizer, probes: nn.ModuleList) -> int:
+    """The number of steps done; the state of the newest checkpoint is loaded, the journal goes back to it."""
     found = checkpoint.load(folder / "checkpoints")
-    if found is None:
-        return 0
-    done, state = found
-    have, want = state["nets"], learner.nets.state_dict()
-    wrong = sorted(have.keys() ^ want.keys()) or [k for k in want if have[k].shape != want[k].shape]
-    if wrong:
-        raise ValueError(f"the checkpoint in {folder} is of other networks: they differ in {', '.join(wrong[:3])} ...")
-    learner.nets.load_state_dict(have)
-    optimizer.load_state_dict(state["optimizer"])
-    probes.load_state_dict(state["probes"])
+    done, state = found or (0, {})
+    if state:
+        have, want = state["nets"], learner.nets.state_dict()
+        wrong = sorted(have.keys() ^ want.keys()) or [key for key in want if have[key].shape != want[key].shape]
+        if wrong:
+            raise ValueError(
+                f"the checkpoint in {folder} is of other networks: they differ in {', '.join(wrong[:3])} ..."
+            )
+        learner.nets.load_state_dict(have)
+        optimizer.load_state_dict(state["optimizer"])
+        probes.load_state_dict(state["probes"])
+    if rank() == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        journal.rewind(folder / "metrics.jsonl", done)
     return done
 
 
-def _check_finite(bad: Tensor, data: Split, optim: Optim, clock: Clock, config: TrainConfig) -> None:
-    step = int(bad)
-    if step >= 0:
-        lr = rate(optim, step, clock.steps, clock.steps_per_epoch)
-        images = data.rows(config.seed, step, config.batch_size).tolist()
-        raise ValueError(
-            f"the loss of step {step + 1} is not finite (learning rate {lr:.3g}; images {images}): "
-            "lower the learning rate or look at these images"
-        )
+class _Finite:
+    """Remembers the first step whose loss was not finite, on the device, so that only `check` has to wait for it."""
+
+    def __init__(self, data: Split, optim: Optim, config: TrainConfig, steps: int, per_epoch: int) -> None:
+        self.data, self.optim, self.config, self.steps, self.per_epoch = data, optim, config, steps, per_epoch
+        self.first_bad = torch.full((), -1, device=data.images.device)
+
+    def see(self, step: int, loss: Tensor) -> None:
+        self.first_bad = torch.where((self.first_bad < 0) & ~loss.isfinite(), step, self.first_bad)
+
+    def check(self) -> None:
+        step = int(self.first_bad)
+        if step >= 0:
+            lr = rate(self.optim, step, self.steps, self.per_epoch)
+            images = self.data.rows(self.config.seed, step, self.config.batch_size).tolist()
+            raise ValueError(
+                f"the loss of step {step + 1} is not finite (learning rate {lr:.3g}; images {images}): "
+                "lower the learning rate or look at these images"
+            )
 
 
-def _any_rank(flag: bool, like: Tensor) -> bool:
-    return flag if world() == 1 else bool(gather(torch.tensor([flag], device=like.device).float()).any())
+def _any_rank(flag: bool, device: torch.device) -> bool:
+    return flag if world() == 1 else bool(gather(torch.tensor([float(flag)], device=device)).any())
 
 
 @contextmanager

@@ -36,7 +36,7 @@ class Batch:
     images: Shaped[Tensor, "n c h w"]
     index: Int[Tensor, " n"]  # position in the data set
     labels: Int[Tensor, " n"] | None = None
-    latents: Mapping[str, Float[Tensor, "n d"]] | None = None
+    latents: Mapping[str, Float[Tensor, "n _"]] | None = None
     mask: Bool[Tensor, "n h w"] | None = None
 
 
@@ -45,7 +45,7 @@ class View:
     """Transformed images, with the parameters by name of everything that was done to them."""
 
     images: Float[Tensor, "n c h w"]
-    params: dict[str, Float[Tensor, "n d"]]  # in the units of their spaces
+    params: dict[str, Float[Tensor, "n _"]]  # in the units of their spaces
     spaces: dict[str, Space]
     index: Int[Tensor, " n"]
     labels: Int[Tensor, " n"] | None = None
@@ -103,7 +103,7 @@ class Transform(Protocol):
     @property
     def spaces(self) -> Mapping[str, Space]: ...
     def apply(
-        self, images: Float[Tensor, "n c h w"], params: Mapping[str, Float[Tensor, "n d"]]
+        self, images: Float[Tensor, "n c h w"], params: Mapping[str, Float[Tensor, "n _"]]
     ) -> Float[Tensor, "n c h2 w2"]: ...
 
 
@@ -113,7 +113,7 @@ def check_probability(value: float) -> None:
         raise ValueError(f"`probability` (={value}) must lie in [0, 1]")
 
 
-def sample(transform: Transform, u: Float[Tensor, "n k"]) -> dict[str, Float[Tensor, "n d"]]:
+def sample(transform: Transform, u: Float[Tensor, "n k"]) -> dict[str, Float[Tensor, "n _"]]:
     """Parameters from uniforms (n, 1 + sum of dims); the first column decides whether the transform is skipped."""
     applied, *columns = torch.split(u, [1, *(space.dim for space in transform.spaces.values())], dim=1)
     return {
@@ -147,7 +147,7 @@ class Pipeline:
             params = dict(zip(params, torch.split(packed, [p.shape[1] for p in params.values()], dim=1), strict=True))
         return self.replay(batch, params)
 
-    def replay(self, batch: Batch, params: Mapping[str, Float[Tensor, "n d"]]) -> View:
+    def replay(self, batch: Batch, params: Mapping[str, Float[Tensor, "n _"]]) -> View:
         """The view that has these parameters."""
         missing = [name for name in self.spaces if name not in params]
         if missing:
@@ -177,7 +177,7 @@ def augment(images: Shaped[Tensor, "n c h w"], transforms: Sequence[Transform], 
 
 
 def replay(
-    images: Shaped[Tensor, "n c h w"], transforms: Sequence[Transform], params: Mapping[str, Float[Tensor, "n d"]]
+    images: Shaped[Tensor, "n c h w"], transforms: Sequence[Transform], params: Mapping[str, Float[Tensor, "n _"]]
 ) -> View:
     """Transform images with given parameters."""
     return Pipeline(tuple(transforms)).replay(_batch(images), params)

@@ -6,7 +6,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side
 
 from jaxtyping import install_import_hook
 
-install_import_hook("erlangen", "beartype.beartype")
+install_import_hook("erlangen", "typed.typed")
 
 import torch  # noqa: E402
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from erlangen.data.base import Data, Split
 from erlangen.data.files import folder, idx
-from erlangen.data.shapes import shapes
+from erlangen.data.shapes import draw_shapes
 from erlangen.names import unknown
 from erlangen.views import generator
 
@@ -43,7 +43,7 @@ def open_dataset(
     if name == "digits":
         data, image_size = digits(), image_size or 16
     elif name == "shapes":
-        train, test = shapes(size=image_size or 32)
+        train, test = draw_shapes(size=image_size or 32)
         data = Data(name, train, test)
     elif name in TORCHVISION:
         here = [place, place / name, place / TORCHVISION[name] / "raw", Path("/usr/share/datasets") / name]

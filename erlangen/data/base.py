@@ -24,7 +24,7 @@ class Split:
 
     images: UInt8[Tensor, "n c h w"]
     labels: Int[Tensor, " n"] | None = None
-    latents: Mapping[str, Float[Tensor, "n d"]] | None = None
+    latents: Mapping[str, Float[Tensor, "n _"]] | None = None
 
     def __len__(self) -> int:
         return len(self.images)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Generator, Tensor
 
 from erlangen.data.base import Split
@@ -64,7 +64,7 @@ def render(
     # a_k cos(k angle + phi_k) is the real part of a_k e^{i phi_k} z^k: a polynomial, no angle is computed
     z = torch.complex(along, across) / distance.clamp_min(torch.finfo(codes.dtype).tiny)
     waves = torch.zeros_like(z)
-    for coefficient in torch.view_as_complex(codes.unflatten(1, (HARMONICS, 2)).contiguous()).unbind(1)[::-1]:
+    for coefficient in torch.complex(codes[:, ::2], codes[:, 1::2]).unbind(1)[::-1]:
         waves = (waves + coefficient[:, None, None]) * z
     radius = (1 + waves.real).clamp_min(THINNEST)
 
@@ -74,13 +74,15 @@ def render(
     return mask * shade * foreground + (1 - mask) * 0.5 * background
 
 
-def shapes(
+def draw_shapes(
     seed: int = 0, classes: int = 10, train: int = 5000, test: int = 1000, size: int = 32, symmetric: bool = False
 ) -> tuple[Split, Split]:
     """The splits for training and testing, on the CPU: all classes in both, no object in both.
 
     Image i is of class i % classes. `latents` holds those of `SPACES` (n, 1) and `code` (n, 10), all float32.
-    The same arguments give the same bits. Raises ValueError for fewer than 2 classes, 1 image or 8 pixels.
+    The same arguments give the same bits on the same machine.
+
+    Raises ValueError for fewer than 2 classes, 1 image or 8 pixels.
     """
     if classes < 2:
         raise ValueError(f"`classes` (={classes}) must be at least 2: there is nothing to tell apart")
@@ -96,7 +98,7 @@ def shapes(
 
 
 def _split(prototypes: Float[Tensor, "c 10"], n: int, size: int, symmetric: bool, g: Generator) -> Split:
-    labels: Int[Tensor, " n"] = torch.arange(n) % len(prototypes)
+    labels = torch.arange(n) % len(prototypes)
     codes = prototypes[labels] + NOISE * _normal(n, g)
     # float32 whatever the default precision, which must not change what the data set is
     columns = torch.rand(n, sum(s.dim for s in SPACES.values()), generator=g, dtype=torch.float32)

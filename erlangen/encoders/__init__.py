@@ -97,10 +97,3 @@ def load_encoder(path: str | Path) -> Encoder:
         )
         encoder.load_state_dict({key: file.get_tensor(key) for key in file.keys()})
     return encoder.eval()
-
-
-def resolve_encoder(name: str, channels: int, size: int) -> Encoder:
-    """What the command line calls an encoder: a run folder, a `.safetensors` file, or a name for a new one."""
-    if Path(name).is_dir() or name.endswith(".safetensors"):
-        return load_encoder(name)
-    return build_encoder(name, channels, size)

@@ -7,19 +7,28 @@ from torch import Tensor, nn
 
 from erlangen.nets import Encoder, Normalize
 
+WIDTHS, STRIDES = (16, 32, 64, 128), (1, 2, 2, 1)
+
 
 class Small(Encoder):
-    """Three 3x3 convolutions of stride 2, then a mean and a BatchNorm without ReLU: (n, 256) around zero."""
+    """Four 3x3 convolutions, the mean of the last map, then a BatchNorm: (n, 128) around zero.
 
-    layers = ("conv1", "conv2", "conv3")
-    dim = 256
+    The BatchNorm without a ReLU after it matters: a mean of ReLUs has so little range that DUET's group marginal,
+    a softmax of it, cannot follow the target (on digits R2 of the angle 0.41 without, 0.63 with it).
+    """
+
+    layers = ("conv1", "conv2", "conv3", "conv4")
+    dim = WIDTHS[-1]
 
     def __init__(self, normalize: Normalize) -> None:
         super().__init__()
         self.normalize = normalize
-        widths = (len(normalize.mean), 32, 64, self.dim)
-        for name, a, b in zip(self.layers, widths[:-1], widths[1:], strict=True):
-            self.add_module(name, nn.Sequential(nn.Conv2d(a, b, 3, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()))
+        inputs = len(normalize.mean)
+        for name, width, stride in zip(self.layers, WIDTHS, STRIDES, strict=True):
+            conv = nn.Conv2d(inputs, width, 3, stride, 1, bias=False)
+            self.add_module(name, nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU()))
+            inputs = width
+        self.norm = nn.BatchNorm1d(self.dim)
 
     def features(self, images: Float[Tensor, "n c h w"], layers: Sequence[str]) -> dict[str, Tensor]:
         maps, x = {}, self.normalize(images)
@@ -28,4 +37,5 @@ class Small(Encoder):
         return {name: maps[name] for name in layers}
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        return self.features(images, self.layers[-1:])[self.layers[-1]].mean((2, 3))
+        h: Tensor = self.norm(self.features(images, self.layers[-1:])[self.layers[-1]].mean((2, 3)))
+        return h

@@ -1,6 +1,6 @@
 """How symmetric a frozen encoder is, and whether it has collapsed."""
 
-from erlangen.measures.orbit import decodability, invariance, measure, orbit
+from erlangen.measures.orbits import decodability, invariance, measure, orbit
 from erlangen.measures.spectrum import rankme, spread
 
 __all__ = ["decodability", "invariance", "measure", "orbit", "rankme", "spread"]

@@ -27,6 +27,8 @@ def probe(encoder: nn.Module, data: Data, k: int = 20, temperature: float = 0.07
     bank, x = represent(encoder, train.images), represent(encoder, test.images)
     linear = classifier(bank, train.labels, seed=seed)
     shared = {"features": "encoder, eval mode, float32", "train": len(bank), "test": len(x), "data": data.name}
+    predicted = linear(x).argmax(1)
+    kinds = range(linear.bias.numel())
     return {
         "knn": {
             "accuracy": knn_accuracy(bank, train.labels, x, test.labels, k, temperature),
@@ -34,6 +36,7 @@ def probe(encoder: nn.Module, data: Data, k: int = 20, temperature: float = 0.07
         },
         "linear": {
             "accuracy": linear.accuracy(x, test.labels),
+            "per_class": [float((predicted[test.labels == c] == c).double().mean().nan_to_num()) for c in kinds],
             "protocol": {
                 "solver": "multinomial logistic regression, L-BFGS, float64, standardised features",
                 "penalty": linear.penalty,

@@ -8,9 +8,9 @@ from erlangen.train import TrainConfig
 from erlangen.transforms.presets import SimCLRViews
 
 VIEWS = SimCLRViews(crop=(0.6, 1.0), flip=0.0, strength=0.0, gray=0.0, rotation=1.0)
-OPTIM = AdamW(lr=2e-3, weight_decay=1e-4, warmup=5)
-TRAIN = TrainConfig(epochs=80)
+OPTIM = AdamW(lr=2e-3, weight_decay=1e-4, warmup=8)
+TRAIN = TrainConfig(epochs=80, probe_every=20)
 RECIPES = {
-    "quickstart-simclr": Recipe(SimCLR(temperature=0.2, hidden=(512,)), VIEWS, OPTIM, TRAIN),
-    "quickstart-duet": Recipe(DUET(weight=100.0, hidden=(512,)), VIEWS, OPTIM, TRAIN),
+    "quickstart-simclr": Recipe(SimCLR(temperature=0.2, hidden=(256,), out=64), VIEWS, OPTIM, TRAIN),
+    "quickstart-duet": Recipe(DUET(weight=100.0, hidden=(256,), out=64), VIEWS, OPTIM, TRAIN),
 }

@@ -15,7 +15,7 @@ from erlangen.transforms.resample import crop_weights
 from erlangen.views import check_probability
 
 Images = Float[Tensor, "n c h w"]
-Params = Mapping[str, Float[Tensor, "n d"]]
+Params = Mapping[str, Float[Tensor, "n _"]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from erlangen.spaces import Choice, Factor, Interval, Space, Switch
 from erlangen.views import check_probability
 
 Images = Float[Tensor, "n c h w"]
-Params = Mapping[str, Float[Tensor, "n d"]]
+Params = Mapping[str, Float[Tensor, "n _"]]
 PARTS = ("brightness", "contrast", "saturation", "hue")
 ORDERS = tuple(permutations(range(len(PARTS))))
 

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from erlangen.data.base import Split
-from erlangen.data.shapes import HARMONICS, SPACES, SPREAD, render, shapes
+from erlangen.data.shapes import HARMONICS, SPACES, SPREAD, draw_shapes, render
 from erlangen.transforms.geometric import QuarterTurn, Rotation
 from erlangen.transforms.photometric import shift_hue
 
@@ -21,7 +21,9 @@ angles = st.floats(-math.pi, math.pi)
 seeds = st.integers(0, 2**31)
 
 
-def draw(seed: int, n: int = N, dtype: torch.dtype = torch.float32) -> tuple[Tensor, dict[str, Tensor]]:
+# Laws hold to rounding, but the outline's dependence on the angle magnifies rounding without bound near a figure's
+# origin: random cases are in double precision, single precision has fixed ones.
+def draw(seed: int, n: int = N, dtype: torch.dtype = torch.float64) -> tuple[Tensor, dict[str, Tensor]]:
     g = torch.Generator().manual_seed(seed)
     codes = torch.randn(n, 2 * HARMONICS, generator=g, dtype=dtype) * torch.tensor(SPREAD, dtype=dtype)
     return codes, {name: s.from_unit(torch.rand(n, s.dim, generator=g, dtype=dtype)) for name, s in SPACES.items()}
@@ -61,7 +63,7 @@ def slow_pixel(code: list[float], latents: dict[str, float], row: int, column: i
 @settings(deadline=None, max_examples=15)
 @given(seeds, st.integers(8, 24))
 def test_every_pixel_is_the_definition(seed: int, size: int) -> None:
-    codes, latents = draw(seed, 2, torch.float64)
+    codes, latents = draw(seed, 2)
     images = render(4 * codes, latents, size)  # outlines wild enough to meet the least radius
     for i in range(2):
         row, column = (seed // 7 + i) % size, (seed // 11) % size
@@ -69,18 +71,28 @@ def test_every_pixel_is_the_definition(seed: int, size: int) -> None:
         assert images[i, :, row, column].tolist() == pytest.approx(expected, abs=1e-9)
 
 
-@settings(deadline=None, max_examples=15)
-@given(seeds, st.sampled_from([1, 2, 3, -1]), st.sampled_from([8, 15, 32, 48]))
-def test_quarter_turns_of_pose_and_position_are_those_of_the_image(seed: int, k: int, size: int) -> None:
-    codes, latents = draw(seed)
+def errors_of_a_quarter_turn(seed: int, k: int, size: int, dtype: torch.dtype) -> tuple[float, float]:
+    """Of the rendering against `QuarterTurn` and against `Rotation`, over the whole image."""
+    codes, latents = draw(seed, dtype=dtype)
     image = render(codes, latents, size)
-    latents_turned = render(codes, turned(latents, k * math.pi / 2), size)
-    by_transform = QuarterTurn().apply(image, {"quarter_turn": torch.full((N, 1), float(k))})
-    assert difference(latents_turned, by_transform) < 1e-5
-    by_resampling = Rotation().apply(image, {"rotation": torch.full((N, 1), k * math.pi / 2)})
-    # its sample points miss the pixels by rounding, which the outermost ones mix with the black outside
-    assert difference(latents_turned, by_resampling) < 3e-5
-    assert difference(image, by_transform) > 0.1
+    by_latents = render(codes, turned(latents, k * math.pi / 2), size)
+    exact = QuarterTurn().apply(image, {"quarter_turn": torch.full((N, 1), float(k))})
+    resampled = Rotation().apply(image, {"rotation": torch.full((N, 1), k * math.pi / 2, dtype=dtype)})
+    assert difference(image, exact) > 0.1
+    return difference(by_latents, exact), difference(by_latents, resampled)
+
+
+@settings(deadline=None, max_examples=15)
+@given(seeds, st.sampled_from([1, 2, 3, -1]), st.integers(8, 40))
+def test_quarter_turns_of_pose_and_position_are_those_of_the_image(seed: int, k: int, size: int) -> None:
+    assert max(errors_of_a_quarter_turn(seed, k, size, torch.float64)) < 1e-9
+
+
+@pytest.mark.parametrize("size", [8, 32, 64])
+def test_quarter_turns_hold_to_single_precision(size: int) -> None:
+    assert (
+        max(max(errors_of_a_quarter_turn(seed, k, size, torch.float32)) for seed in range(3) for k in (1, 2, 3)) < 1e-5
+    )
 
 
 @settings(deadline=None, max_examples=10)
@@ -90,7 +102,7 @@ def test_a_half_turn_of_the_pose_alone_turns_a_centred_figure_only(seed: int, ce
     latents = centred(latents) if centre else {**latents, "x": torch.full((N, 1), 0.2)}
     image = render(codes, latents, SIZE)
     pose_only = render(codes, {**latents, "pose": latents["pose"] + math.pi}, SIZE)
-    agrees = difference(pose_only, image.rot90(2, (2, 3))) < 1e-5
+    agrees = difference(pose_only, image.rot90(2, (2, 3))) < 1e-9
     assert agrees == centre
 
 
@@ -101,11 +113,14 @@ def test_any_turn_of_pose_and_position_is_a_rotation_of_the_image(seed: int, ang
     codes, latents = draw(seed)
     latents = centred(latents) if centre else latents
     by_latents = render(codes, turned(latents, angle), size)
-    by_resampling = Rotation().apply(render(codes, latents, size), {"rotation": torch.full((N, 1), angle)})
+    by_resampling = Rotation().apply(
+        render(codes, latents, size), {"rotation": torch.full((N, 1), angle, dtype=torch.float64)}
+    )
     r = (torch.arange(size) + 0.5) * 2 / size - 1
     inside = torch.hypot(r[:, None], r) < 1 - 2 / size  # the corners come from outside of the image
     error = (by_latents - by_resampling).abs()[:, :, inside]
-    assert error.max() < 0.1 and error.mean() < 0.004  # bilinear interpolation of an edge 3 pixels wide
+    # bilinear interpolation of an edge 3 pixels wide; a turn the wrong way is 0.035 off on average
+    assert error.mean() < 0.002 and (error > 0.1).double().mean() < 1e-3
 
 
 @settings(deadline=None, max_examples=15)
@@ -116,27 +131,24 @@ def test_positions_count_whole_pixels_to_the_right_and_down(seed: int, right: in
     moved = render(codes, {**latents, "x": latents["x"] + right * step, "y": latents["y"] + down * step}, SIZE)
     shifted = render(codes, latents, SIZE).roll((down, right), (2, 3))
     inside = (..., slice(5, -5), slice(5, -5))  # what `roll` brings round lies in the frame
-    assert difference(moved[inside], shifted[inside]) < 1e-5
+    assert difference(moved[inside], shifted[inside]) < 1e-9
 
 
 @settings(deadline=None, max_examples=10)
-@given(seeds, st.sampled_from([8, 16, 31]))
+@given(seeds, st.sampled_from([8, 16, 32]))
 def test_scale_is_a_length_in_half_images(seed: int, size: int) -> None:
     """The middle of an image twice as large holds the figure of half the scale; the edge is as wide in pixels."""
     codes, latents = draw(seed)
     half = {name: p / 2 if name in ("scale", "x", "y") else p for name, p in latents.items()}
-    middle = render(codes, half, 2 * size)[..., size // 2 : size // 2 + size, size // 2 : size // 2 + size]
-    if size % 2:  # no window of whole pixels is centred: move by half a pixel
-        half = {**half, "x": half["x"] - 0.5 / size, "y": half["y"] - 0.5 / size}
-        middle = render(codes, half, 2 * size)[..., size // 2 : size // 2 + size, size // 2 : size // 2 + size]
-    assert difference(middle, render(codes, latents, size)) < 1e-5
+    window = slice(size // 2, size // 2 + size)
+    assert difference(render(codes, half, 2 * size)[..., window, window], render(codes, latents, size)) < 1e-9
 
 
 @settings(deadline=None, max_examples=20)
-@given(seeds, st.floats(-2, 2))
-def test_hues_turn_as_those_of_the_colour_jitter(seed: int, t: float) -> None:
-    codes, latents = draw(seed)
-    shift = torch.full((N, 1), t)
+@given(seeds, st.floats(-2, 2), st.sampled_from([torch.float32, torch.float64]))
+def test_hues_turn_as_those_of_the_colour_jitter(seed: int, t: float, dtype: torch.dtype) -> None:
+    codes, latents = draw(seed, dtype=dtype)
+    shift = torch.full((N, 1), t, dtype=dtype)
 
     def compare(latents: dict[str, Tensor], shift: Tensor, where: Tensor | None = None) -> float:
         image = render(codes, latents, SIZE)
@@ -149,10 +161,11 @@ def test_hues_turn_as_those_of_the_colour_jitter(seed: int, t: float) -> None:
     # the channels) or for equal hues, and away from the edge always
     assert compare(latents, (3 * shift).round() / 3) < 1e-4
     assert compare({**latents, "background": latents["foreground"]}, shift) < 1e-4
-    white, black = (torch.full((N, 1), hue) for hue in (0.0, 1 / 3))
-    red_on_green = render(codes, {**latents, "foreground": white, "background": black}, SIZE, symmetric=True)
-    mask = red_on_green[:, 0]
-    assert compare(latents, shift, (mask < 1e-6) | (mask > 1 - 1e-6)) < 1e-4
+    red, green = (torch.full((N, 1), hue) for hue in (0.0, 1 / 3))
+    mask = render(codes, {**latents, "foreground": red, "background": green}, SIZE, symmetric=True)[:, 0]
+    far = (mask < 1e-5) | (mask > 1 - 1e-5)
+    assert far.double().mean() > 0.1
+    assert compare(latents, shift, far) < 1e-4
 
 
 def test_shading_tells_poses_apart_that_a_symmetric_figure_does_not() -> None:
@@ -162,15 +175,14 @@ def test_shading_tells_poses_apart_that_a_symmetric_figure_does_not() -> None:
     for symmetric in (True, False):
         same = difference(render(codes, latents, SIZE, symmetric), render(codes, other, SIZE, symmetric)) < 1e-5
         assert same == symmetric
-    latents["pose"].zero_(), latents["foreground"].zero_()
-    x = (latents["x"][:, 0] + 1) * SIZE / 2
-    red = render(codes, latents, SIZE)[:, 0, SIZE // 2]
-    for i in range(N):  # brighter along the figure's x axis, which pose 0 points to the right
-        assert red[i, int(x[i]) + 3] > red[i, int(x[i]) - 4] + 0.1
+    fixed = {"scale": 0.5, "pose": math.pi / 2, "foreground": 0.0, "background": 0.5}
+    latents = {**centred(latents), **{name: torch.full((N, 1), value) for name, value in fixed.items()}}
+    red = render(codes, latents, SIZE)[0, 0, :, SIZE // 2]
+    assert red[SIZE // 2 - 5] > red[SIZE // 2 + 5] + 0.2  # brighter along its own x axis, which now points up
 
 
 def test_a_hundred_images_are_as_if_rendered_alone() -> None:
-    codes, latents = draw(1, 100)
+    codes, latents = draw(1, 100, torch.float32)
     together = render(codes, latents, SIZE)
     for i in (0, 37, 99):
         alone = render(codes[i : i + 1], {name: p[i : i + 1] for name, p in latents.items()}, SIZE)
@@ -186,7 +198,7 @@ def double() -> Iterator[None]:
 
 
 def test_precision_is_that_of_the_codes(double: None) -> None:
-    codes, latents = draw(2, dtype=torch.float64)
+    codes, latents = draw(2)
     image = render(codes, latents, SIZE)
     single = render(codes.float(), {name: p.float() for name, p in latents.items()}, SIZE)
     assert image.dtype == torch.float64 and single.dtype == torch.float32
@@ -204,7 +216,7 @@ def test_everything_happens_on_the_device_of_the_codes() -> None:
 
 @pytest.fixture(scope="module")
 def splits() -> tuple[Split, Split]:
-    return shapes(train=1500, test=500)
+    return draw_shapes(train=1500, test=500)
 
 
 def test_the_seed_is_all_that_matters() -> None:
@@ -212,18 +224,19 @@ def test_the_seed_is_all_that_matters() -> None:
         assert split.labels is not None and split.latents is not None
         return [split.images, split.labels, *split.latents.values()]
 
-    first, again, other = (shapes(seed, 3, 70, 20, 16) for seed in (5, 5, 6))
+    first, again, other = (draw_shapes(seed, 3, 70, 20, 16) for seed in (5, 5, 6))
     for one, two, three in zip(first, again, other, strict=True):
         for a, b in zip(content(one), content(two), strict=True):
             assert torch.equal(a, b)
         assert not torch.equal(one.images, three.images)
-        assert not torch.equal(content(one)[-1], content(three)[-1])
+        mean, other_mean = (x.latents["code"][x.labels == 0].mean(0) for x in (one, three))
+        assert difference(mean, other_mean) > 0.1  # other prototypes, not only other objects
 
 
 def test_the_default_precision_does_not_change_the_data(double: None) -> None:
-    images = shapes(5, 3, 70, 20, 16)[0].images
+    images = draw_shapes(5, 3, 70, 20, 16)[0].images
     torch.set_default_dtype(torch.float32)
-    assert torch.equal(images, shapes(5, 3, 70, 20, 16)[0].images)
+    assert torch.equal(images, draw_shapes(5, 3, 70, 20, 16)[0].images)
 
 
 def test_splits_share_the_classes_and_no_object(splits: tuple[Split, Split]) -> None:
@@ -253,7 +266,7 @@ def test_images_are_those_of_their_latents(splits: tuple[Split, Split]) -> None:
 
 
 def test_an_asymmetric_set_differs_from_the_symmetric_one_in_the_shading_only() -> None:
-    plain, shaded = shapes(train=64, test=1, symmetric=True)[0], shapes(train=64, test=1)[0]
+    plain, shaded = draw_shapes(train=64, test=1, symmetric=True)[0], draw_shapes(train=64, test=1)[0]
     assert torch.equal(plain.latents["code"], shaded.latents["code"])
     assert (plain.images >= shaded.images).all() and (plain.images > shaded.images).any((1, 2, 3)).all()
 
@@ -265,12 +278,12 @@ def accuracy(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Ten
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_class_is_linear_in_the_code(seed: int) -> None:
-    train, test = shapes(seed, train=1000, test=500, size=8)
+    train, test = draw_shapes(seed, train=1000, test=500, size=8)
     assert accuracy(train.latents["code"], train.labels, test.latents["code"], test.labels, 1.0) > 0.95
 
 
 def test_the_class_is_not_linear_in_the_pixels() -> None:
-    train, test = shapes(train=1000, test=500, size=16)
+    train, test = draw_shapes(train=1000, test=500, size=16)
     assert accuracy(train.images.flatten(1) / 255, train.labels, test.images.flatten(1) / 255, test.labels, 0.01) < 0.6
 
 
@@ -283,11 +296,11 @@ def test_it_is_the_pose_that_hides_the_class_from_the_pixels() -> None:
         pose = split.latents["pose"] if turn else torch.zeros(len(split), 1)
         return render(split.latents["code"], {**latents, "pose": pose}, 16)[:, 0].flatten(1)
 
-    train, test = shapes(train=1000, test=500, size=8)
+    train, test = draw_shapes(train=1000, test=500, size=8)
     at_random, at_zero = (
         accuracy(pixels(train, turn), train.labels, pixels(test, turn), test.labels, 1.0) for turn in (True, False)
     )
-    assert at_random < 0.6 < 0.95 < at_zero
+    assert at_random < 0.7 < 0.95 < at_zero
 
 
 @pytest.mark.parametrize(
@@ -301,7 +314,7 @@ def test_it_is_the_pose_that_hides_the_class_from_the_pixels() -> None:
 )
 def test_bad_numbers_are_named(arguments: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        shapes(**{"train": 4, "test": 4, **arguments})
+        draw_shapes(**{"train": 4, "test": 4, **arguments})
 
 
 def test_missing_latents_are_named() -> None:

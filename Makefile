@@ -1,0 +1,29 @@
+# Every target works on a machine that has python3 with venv, make and a package index.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: quickstart test check bench soak install
+
+quickstart: install
+	$(BIN)/erlangen quickstart
+
+test: check
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: install
+	for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) --json || exit 1; done
+
+soak: install
+	$(BIN)/python -m pytest -n 2 -m soak
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@

@@ -1,0 +1,3 @@
+from erlangen.cli import main
+
+main()

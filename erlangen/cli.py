@@ -1,0 +1,322 @@
+"""The command line: quickstart, train, probe, measure, report, show, list."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, Positional, SuppressFixed, arg
+
+from erlangen.data import DATASETS, Data, open_dataset
+from erlangen.dist import rank
+from erlangen.encoders import ENCODERS, build_encoder, load_encoder
+from erlangen.encoders.frozen import Pixels
+from erlangen.measures import measure
+from erlangen.methods import discover
+from erlangen.methods.base import Clock, Learner, Output
+from erlangen.names import lookup, unknown
+from erlangen.nets import Encoder
+from erlangen.probes import probe
+from erlangen.recipes import RECIPES, Recipe, recipe, resolved, train
+from erlangen.recipes.base import new_encoder
+from erlangen.report import plots, run_report
+from erlangen.report.page import text_table
+from erlangen.studies.quickstart import quickstart
+from erlangen.train import Observer
+from erlangen.transforms import TRANSFORMS, build_transform
+from erlangen.views import Batch
+
+STYLE = (AvoidSubcommands, SuppressFixed, FlagCreatePairsOff)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a recipe; every value below can be changed."""
+
+    recipe: Annotated[Recipe, arg(name="")]
+    out: str
+    """Folder of the run; one that exists is refused unless --resume."""
+    resume: bool = False
+    """Go on where the run in --out stopped."""
+    dry_run: bool = False
+    """Say what would be done, and do nothing."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is examined, and on what."""
+
+    encoder: Positional[str]
+    """A run folder, a .safetensors file, `pixels`, or `random:NAME` for an encoder without training."""
+    data: str | None = None
+    """Data set (see `erlangen list data`); for a run folder its own unless given, else digits."""
+    data_root: str | None = None
+    """Where data sets are looked for and downloaded to."""
+    image_size: int | None = None
+    """Pixels; the encoder's own unless given."""
+    seed: int = 0
+    out: str | None = None
+    """Folder for the JSON and the plot; the run folder unless given, else this folder."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How useful a frozen encoder is: kNN and linear accuracy. Writes probe.json and probe.png."""
+
+    subject: Annotated[Subject, arg(name="")]
+    k: int = 20
+    """Nearest neighbours."""
+    temperature: float = 0.07
+    """Of their votes."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How symmetric an encoder is, along the orbit of each transform. Writes measure.json and measure-NAME.png."""
+
+    subject: Annotated[Subject, arg(name="")]
+    transforms: tuple[str, ...] = ("rotation",)
+    """Names (see `erlangen list transforms`) or parts of them: rotation color.hue"""
+    k: int = 24
+    """Values of each parameter."""
+    images: int = 1000
+    """At most so many of each split."""
+
+
+@dataclass(frozen=True)
+class Quickstart:
+    """Train SimCLR and DUET on turned digits and compare what they keep: one table, in three minutes on two cores."""
+
+    out: str = "runs/quickstart"
+    seed: int = 0
+    fresh: bool = False
+    """Start again; otherwise a finished report is shown and an unfinished run is resumed."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write report.html of a run folder: one self-contained page."""
+
+    run: Positional[str]
+
+
+@dataclass(frozen=True)
+class Show:
+    """Print every value of a recipe as JSON."""
+
+    recipe: Positional[str]
+
+
+@dataclass(frozen=True)
+class List:
+    """List what exists: recipes, methods, transforms, encoders, data."""
+
+    kind: Positional[str] = "all"
+    json: bool = False
+
+
+def run_train(args: list[str]) -> None:
+    if not args or args[0].startswith("-"):
+        print(f"usage: erlangen train RECIPE [--help] [values]\n\n{tables()['recipes']}")
+        return
+    name, *rest = args
+    default = Train(lookup("recipe", name, RECIPES), out=f"runs/{name}")
+    command = tyro.cli(Train, default=default, args=rest, config=STYLE, prog=f"erlangen train {name}")
+    if command.dry_run:
+        print(json.dumps(plan(command), indent=2))
+        return
+    try:
+        with progress() as bar:
+            run = train(command.recipe, command.out, command.resume, observers=(bar,))
+    except KeyboardInterrupt as error:
+        again = ["erlangen", "train", *(a for a in args if a != "--resume"), "--resume"]
+        print(f"\n{error or 'stopped'}; go on with: {' '.join(again)}", file=sys.stderr)
+        sys.exit(130)
+    if rank() == 0:
+        last = {key: value for key, value in (run.metrics or [{}])[-1].items() if key != "step"}
+        print(f"{run.folder}: " + ", ".join(f"{key} {value:.4g}" for key, value in last.items()))
+        print(f"next: erlangen probe {run.folder}   erlangen measure {run.folder} --transforms rotation color")
+
+
+def plan(command: Train) -> dict[str, Any]:
+    """What training would do, for --dry-run."""
+    values = command.recipe
+    data = open_dataset(values.data, values.data_root, values.image_size)
+    learner = Learner(values.method, new_encoder(values, data))
+    per_epoch = len(data.train) // values.train.batch_size
+    return {
+        "out": command.out,
+        "exists": Path(command.out).exists(),
+        "images": {"train": len(data.train), "channels": data.channels, "pixels": data.size},
+        "labels": data.train.labels is not None,
+        "steps": per_epoch * values.train.epochs,
+        "parameters": {
+            "encoder": sum(p.numel() for p in learner.encoder.parameters()),
+            "trained": sum(p.numel() for p in learner.parameters() if p.requires_grad),
+        },
+        "recipe": resolved(values),
+    }
+
+
+def run_probe(args: list[str]) -> None:
+    command = tyro.cli(Probe, args=args, config=STYLE, prog="erlangen probe")
+    encoder, data, out = examined(command.subject)
+    result = probe(encoder, data, command.k, command.temperature, command.subject.seed)
+    (out / "probe.json").write_text(json.dumps(result, indent=2))
+    per_class = {str(i): accuracy for i, accuracy in enumerate(result["linear"]["per_class"])}
+    plots.save(plots.bars(per_class, f"{command.subject.encoder}: linear accuracy per class"), out / "probe.png")
+    print(text_table([{"probe": name, "accuracy": found["accuracy"]} for name, found in result.items()]))
+    print(f"protocol and plot: {out / 'probe.json'}, {out / 'probe.png'}")
+
+
+def run_measure(args: list[str]) -> None:
+    command = tyro.cli(Measure, args=args, config=STYLE, prog="erlangen measure")
+    encoder, data, out = examined(command.subject)
+    results = measure(encoder, data, command.transforms, command.k, command.images, command.subject.seed)
+    (out / "measure.json").write_text(json.dumps(results, indent=2))
+    rows = []
+    for name, found in results.items():
+        plots.save(plots.curves({command.subject.encoder: found}, name), out / f"measure-{name}.png")
+        rows.append({"parameter": name, **{key: value for key, value in found.items() if isinstance(value, float)}})
+    print(text_table(rows))
+    print(f"curves and protocol: {out / 'measure.json'}, measure-NAME.png")
+
+
+def examined(subject: Subject) -> tuple[Encoder, Data, Path]:
+    """The encoder, the data that it is examined on, and the folder to write to."""
+    place = Path(subject.encoder)
+    name, root, size = subject.data, subject.data_root, subject.image_size
+    encoder = load_encoder(place) if place.is_dir() or place.suffix == ".safetensors" else None
+    if encoder and place.is_dir() and name is None:
+        values = json.loads((place / "recipe.json").read_text())["values"]
+        name, root = values["probe_data"] or values["data"], root or values["data_root"]
+    if encoder:
+        size = size or int(encoder.spec["size"])
+    data = open_dataset(name or "digits", root, size)
+    if encoder is None and subject.encoder == "pixels":
+        encoder = Pixels(data.channels, data.size)
+    elif encoder is None and subject.encoder.startswith("random:"):
+        torch.manual_seed(subject.seed)
+        encoder = build_encoder(subject.encoder.removeprefix("random:"), data.channels, data.size)
+    elif encoder is None:
+        raise unknown("encoder", subject.encoder, ["RUN_FOLDER", "FILE.safetensors", "pixels", "random:NAME"])
+    out = Path(subject.out or (place if place.is_dir() else "."))
+    out.mkdir(parents=True, exist_ok=True)
+    return encoder, data, out
+
+
+def run_quickstart(args: list[str]) -> None:
+    command = tyro.cli(Quickstart, args=args, config=STYLE, prog="erlangen quickstart")
+    out, start = Path(command.out), time.perf_counter()
+    known = (out / "report.json").exists() and not command.fresh
+    with progress() as bar:
+        report = quickstart(out, command.seed, command.fresh, (bar,))
+    print(text_table(report["rows"]) + "\n")
+    for claim in report["claims"]:
+        print(f"{'yes' if claim['holds'] else 'NO '}  {claim['text']}")
+    done = "made before, --fresh makes it again" if known else f"{time.perf_counter() - start:.0f} s"
+    print(f"\nreport ({done}): {out / 'report.html'}")
+
+
+def run_report_(args: list[str]) -> None:
+    command = tyro.cli(Report, args=args, config=STYLE, prog="erlangen report")
+    print(run_report(Path(command.run)))
+
+
+def run_show(args: list[str]) -> None:
+    command = tyro.cli(Show, args=args, config=STYLE, prog="erlangen show")
+    print(json.dumps(resolved(recipe(command.recipe)), indent=2))
+
+
+def run_list(args: list[str]) -> None:
+    command = tyro.cli(List, args=args, config=STYLE, prog="erlangen list")
+    kinds = catalogue()
+    chosen = kinds if command.kind == "all" else {command.kind: lookup("list", command.kind, kinds)}
+    if command.json:
+        print(json.dumps(chosen, indent=2))
+    else:
+        print("\n\n".join(tables(chosen).values()))
+
+
+def catalogue() -> dict[str, Mapping[str, str]]:
+    """What exists, by kind: names and one line on each."""
+    return {
+        "recipes": {name: f"{type(r.method).__name__}, {r.encoder}, {r.data}" for name, r in RECIPES.items()},
+        "methods": {name: first_line(sys.modules[cls.__module__]) for name, cls in discover().items()},
+        "transforms": {name: first_line(type(build_transform(name, 32))) for name in TRANSFORMS},
+        "encoders": ENCODERS,
+        "data": DATASETS,
+    }
+
+
+def tables(kinds: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, str]:
+    """The catalogue as text, one block per kind."""
+    return {
+        kind: "\n".join([f"{kind}:", *(f"  {name:<18} {text}" for name, text in entries.items())])
+        for kind, entries in (kinds or catalogue()).items()
+    }
+
+
+def first_line(thing: object) -> str:
+    return (thing.__doc__ or "").partition("\n")[0]
+
+
+@contextmanager
+def progress() -> Iterator[Observer]:
+    """An observer that draws a bar with rate and time left on the terminal (rank 0)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    bar = Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True))
+    tasks: dict[int, tuple[TaskID, float, int]] = {}  # by learner: one line for each training
+
+    def observe(clock: Clock, learner: Learner[Any], output: Output, batch: Batch) -> Mapping[str, float]:
+        if rank() == 0:
+            bar.start()
+            if id(learner) not in tasks:
+                task = bar.add_task(type(learner.method).__name__, total=clock.steps, rate="")
+                tasks[id(learner)] = task, time.perf_counter(), clock.step
+            task, start, first = tasks[id(learner)]
+            seconds = max(time.perf_counter() - start, 1e-6)
+            bar.update(task, completed=clock.step, rate=f"{(clock.step - first) / seconds:.1f} steps/s")
+        return {}
+
+    try:
+        yield observe
+    finally:
+        if tasks:
+            bar.stop()
+
+
+COMMANDS: Mapping[str, tuple[Callable[[list[str]], None], type[Any]]] = {
+    "quickstart": (run_quickstart, Quickstart),
+    "train": (run_train, Train),
+    "probe": (run_probe, Probe),
+    "measure": (run_measure, Measure),
+    "report": (run_report_, Report),
+    "show": (run_show, Show),
+    "list": (run_list, List),
+}
+
+
+def main() -> None:
+    """One line and exit status 2 for a mistake of the user's, never a traceback."""
+    name, *args = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help"):
+        lines = [f"  {command:<12} {first_line(cls)}" for command, (_, cls) in COMMANDS.items()]
+        print("\n".join(["usage: erlangen COMMAND [--help]", "", *lines]))
+        return
+    try:
+        lookup("command", name, COMMANDS)[0](args)
+    except ValueError as error:
+        print(f"erlangen: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,38 @@
+"""Reports: from the JSON of runs to tables, plots and one self-contained page."""
+
+import json
+from pathlib import Path
+
+from erlangen.journal import read
+from erlangen.report import page, plots
+
+
+def run_report(folder: Path) -> Path:
+    """Writes `report.html` of a run folder: its recipe, its training, and what was probed and measured."""
+    if not (folder / "recipe.json").exists():
+        raise ValueError(f"{folder} is no run folder: it has no recipe.json")
+    metrics = read(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else []
+    parts = []
+    if metrics:
+        keys = [
+            key for key in ("loss", "spread", "online_knn", "online_linear") if any(key in line for line in metrics)
+        ]
+        parts += [page.heading("Training"), plots.tag(plots.history(metrics, keys), "training curves")]
+    if (folder / "probe.json").exists():
+        probed = json.loads((folder / "probe.json").read_text())
+        rows = [{"probe": name, "accuracy": result["accuracy"]} for name, result in probed.items()]
+        parts += [page.heading("Probes"), page.table(rows)]
+        parts += [page.definitions({name: result["protocol"] for name, result in probed.items()})]
+    if (folder / "measure.json").exists():
+        parts.append(page.heading("Measures"))
+        for name, result in json.loads((folder / "measure.json").read_text()).items():
+            numbers = {key: value for key, value in result.items() if isinstance(value, float)}
+            parts += [page.table([{"parameter": name, **numbers}])]
+            parts += [plots.tag(plots.curves({folder.name: result}, name), f"curves against {name}")]
+            parts += [page.definitions(result["protocol"])]
+    recipe = json.loads((folder / "recipe.json").read_text())
+    parts += [page.heading("Recipe"), page.definitions(recipe["values"])]
+    parts += [page.definitions(json.loads((folder / "env.json").read_text()))]
+    target = folder / "report.html"
+    target.write_text(page.page(folder.name, *parts))
+    return target

@@ -1,0 +1,96 @@
+"""Pictures for reports: matplotlib figures as self-contained image tags or files."""
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PALETTE = ("#8a8a8a", "#c4a35a", "#2a6fbb", "#c0392b", "#2e8b57", "#7d5ba6")
+
+
+def figure(width: float, height: float, columns: int = 1) -> tuple["Figure", list[Any]]:
+    """A figure without a global state or a window, and its axes."""
+    from matplotlib.figure import Figure
+
+    fig = Figure(figsize=(width, height), layout="constrained")
+    axes = fig.subplots(1, columns, squeeze=False)[0]
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(alpha=0.25)
+    return fig, list(axes)
+
+
+def curves(measured: Mapping[str, Mapping[str, Any]], name: str) -> "Figure":
+    """Accuracy and invariance of several representations against one parameter (`measure`'s results by label)."""
+    keys = [key for key in ("accuracy", "cosine") if all(key in result["curve"] for result in measured.values())]
+    fig, axes = figure(4.6 * len(keys) + 0.4, 3.4, len(keys))
+    titles = {"accuracy": "linear accuracy, fitted upright", "cosine": "cosine to the upright image"}
+    for ax, key in zip(axes, keys, strict=True):
+        for (label, result), colour in zip(measured.items(), PALETTE * 9, strict=False):
+            parameter = torch.tensor(result["curve"]["parameter"])
+            x = parameter[:, 0].rad2deg() if name == "rotation" else parameter[:, -1]
+            ax.plot(x, result["curve"][key], color=colour, label=label, marker="o", markersize=2.5, linewidth=1.6)
+        ax.set_title(titles[key], fontsize=10)
+        ax.set_xlabel("angle (degrees, counter-clockwise)" if name == "rotation" else name)
+        ax.set_ylim(min(0.0, *(min(result["curve"][key]) for result in measured.values())), 1.03)
+    axes[0].legend(frameon=False, fontsize=9)
+    return fig
+
+
+def strip(images: Float[Tensor, "n c h w"], captions: Sequence[str], columns: int = 12) -> "Figure":
+    """Images side by side, a caption under each."""
+    from matplotlib.figure import Figure
+
+    columns = min(columns, len(images))
+    rows = math.ceil(len(images) / columns)
+    fig = Figure(figsize=(0.85 * columns, 1.05 * rows), layout="constrained")
+    axes = fig.subplots(rows, columns, squeeze=False).flatten()
+    for ax in axes:
+        ax.axis("off")
+    for ax, image, caption in zip(axes, images.clamp(0, 1), captions, strict=False):
+        ax.imshow(image.permute(1, 2, 0).expand(-1, -1, 3).cpu(), interpolation="nearest", vmin=0, vmax=1)
+        ax.set_title(caption, fontsize=8, y=-0.28)
+    return fig
+
+
+def bars(values: Mapping[str, float], title: str) -> "Figure":
+    """One bar per name, between 0 and 1."""
+    fig, (ax,) = figure(max(4.0, 0.45 * len(values) + 1), 3.2)
+    ax.bar(list(values), list(values.values()), color=PALETTE[2])
+    ax.set_ylim(0, 1.03)
+    ax.set_title(title, fontsize=10)
+    ax.tick_params(axis="x", rotation=45 if len(values) > 12 else 0)
+    return fig
+
+
+def history(metrics: Sequence[Mapping[str, float]], keys: Sequence[str]) -> "Figure":
+    """Logged values against the step, one panel each."""
+    fig, axes = figure(3.4 * len(keys), 2.8, len(keys))
+    for ax, key in zip(axes, keys, strict=True):
+        points = [(line["step"], line[key]) for line in metrics if key in line]
+        ax.plot([x for x, _ in points], [y for _, y in points], color=PALETTE[2], linewidth=1.4)
+        ax.set_title(key, fontsize=10)
+        ax.set_xlabel("step")
+    return fig
+
+
+def tag(fig: "Figure", alt: str) -> str:
+    """The figure as an image tag that needs no other file."""
+    from html import escape
+
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=150)
+    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+
+
+def save(fig: "Figure", path: Path) -> None:
+    fig.savefig(path, dpi=150)

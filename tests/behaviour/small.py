@@ -1,0 +1,55 @@
+"""Small versions of everything, for tests of behaviour."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+
+from erlangen.data.base import Split
+from erlangen.encoders import build_encoder
+from erlangen.methods import discover
+from erlangen.optim import SGD
+from erlangen.train import TrainConfig
+from erlangen.transforms.presets import SimCLRViews
+from erlangen.views import Batch, Draws, View, generator
+
+POLICY = SimCLRViews(rotation=1.0)
+OPTIM = SGD(lr=0.05, warmup=1)
+
+
+def shrink(method: Any) -> Any:
+    """The method with heads of test size."""
+    sizes: dict[str, Any] = {}
+    for f in fields(method):
+        if f.name == "hidden":
+            value = getattr(method, f.name)
+            sizes["hidden"] = (32,) * len(value) if isinstance(value, tuple) else 32
+        if f.name == "out":
+            sizes["out"] = 16
+    return replace(method, **sizes)
+
+
+METHODS = {name: shrink(cls()) for name, cls in discover().items()}
+
+
+def colours(n: int = 64, size: int = 16) -> Split:
+    """Smooth random colour fields, labelled by their strongest channel."""
+    coarse = torch.rand(n, 3, 4, 4, generator=generator("colours"), dtype=torch.float32)
+    images = torch.nn.functional.interpolate(coarse, size=size, mode="bilinear")
+    return Split((255 * images).to(torch.uint8), images.mean((2, 3)).argmax(1))
+
+
+def encoder() -> Any:
+    torch.manual_seed(0)
+    return build_encoder("small", 3, 16)
+
+
+def config(steps: int, **values: Any) -> TrainConfig:
+    """`steps` steps of 32 of the 64 images."""
+    assert steps % 2 == 0
+    return TrainConfig(**{"epochs": steps // 2, "batch_size": 32, "log_every": 2, "save_every": 4, **values})
+
+
+def views(n: int = 16, seed: int = 0) -> list[View]:
+    data = colours(n)
+    return POLICY.build(3, 16)(Batch(data.images, torch.arange(n), data.labels), Draws(generator(seed)))

@@ -1,0 +1,111 @@
+"""What holds for every method, whichever files `erlangen/methods` holds."""
+
+import pytest
+import torch
+from small import METHODS, OPTIM, POLICY, colours, config, encoder, views
+
+from erlangen.methods.base import Learner
+from erlangen.train import train
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def run(name: str, steps: int = 6, observers=()):
+    return train(METHODS[name], encoder(), POLICY.build(3, 16), colours(), OPTIM, config(steps), observers)
+
+
+def learner(name: str) -> Learner:
+    torch.manual_seed(1)
+    return Learner(METHODS[name], encoder())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_gradient_reaches_all_that_trains_and_nothing_else(name):
+    """Every trainable parameter gets a gradient that is not zero, every other gets none."""
+    net = learner(name)
+    torch.autograd.backward(net(views()).loss)
+    for key, p in net.named_parameters():
+        reached = p.grad is not None and bool(p.grad.abs().sum() > 0)
+        assert reached == p.requires_grad, key
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_loss_writes_nothing(name):
+    """A forward changes no parameter and no buffer, BatchNorm's running statistics excepted."""
+    net = learner(name)
+    before = {key: t.clone() for key, t in net.state_dict().items()}
+    net(views())
+    changed = [key for key, t in net.state_dict().items() if not torch.equal(t, before[key])]
+    assert all(key.endswith(STATISTICS) for key in changed), changed
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_training_is_deterministic_and_the_seed_matters(name):
+    """Two runs agree bitwise whatever the state of torch's generator; another first image order does not."""
+    first = run(name).state_dict()
+    torch.rand(7)
+    second = run(name).state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    other = train(METHODS[name], encoder(), POLICY.build(3, 16), colours(), OPTIM, config(6, seed=1)).state_dict()
+    assert any(not torch.equal(first[key], other[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_training_lowers_the_loss(name):
+    """The mean loss of the last quarter of 40 steps lies below that of the first."""
+    losses: list[float] = []
+
+    def record(clock, net, output, batch):
+        losses.append(float(output.loss.detach()))
+        return {}
+
+    run(name, 40, [record])
+    assert sum(losses[-10:]) < sum(losses[:10])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_output_holds_what_the_contract_says(name):
+    """Features and embeddings per view, no gradient in logs and carry; the encoder is one of the networks."""
+    net = learner(name)
+    given = views()
+    output = net(given)
+    assert len(output.features) == len(given) and all(h.shape == (16, net.encoder.dim) for h in output.features)
+    assert len(output.embeddings) == len(given)
+    assert not any(x.requires_grad for x in [*output.logs.values(), *output.carry.values()])
+    assert any(module is net.encoder for module in net.nets.modules())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_wrong_number_of_views_is_refused(name):
+    """Three views where a method compares two get a message that names both numbers."""
+    with pytest.raises(ValueError, match="two views.*gives 3"):
+        learner(name)([*views(), *views()[:1]])
+
+
+def test_duet_refuses_a_width_that_its_bins_do_not_divide():
+    """DUET's message names the bins and the encoder's width."""
+    from erlangen.methods.duet import DUET
+
+    with pytest.raises(ValueError, match=r"`bins` \(=7\).*width"):
+        DUET(bins=7).build(encoder())
+
+
+def test_duet_names_the_parameters_that_the_views_have():
+    """A group that is no parameter of the views gets the list of those that are."""
+    from dataclasses import replace
+
+    net = Learner(replace(METHODS["DUET"], group="scale"), encoder())
+    with pytest.raises(ValueError, match="no parameter 'scale'.*rotation"):
+        net(views())
+
+
+def test_byol_target_follows_the_schedule():
+    """After the first step the target has moved by 1 - decay towards the online network."""
+    net = learner("BYOL")
+    online, target = net.nets.online.projector[0].weight, net.nets.target.projector[0].weight
+    with torch.no_grad():
+        online.add_(1.0)
+    from erlangen.methods.base import Clock
+
+    net.after_step({}, Clock(1, 100, 10))
+    assert torch.allclose(online - target, torch.full_like(target, METHODS["BYOL"].decay), atol=1e-5)

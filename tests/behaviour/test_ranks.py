@@ -1,0 +1,42 @@
+"""Two ranks are one process."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from erlangen import dist
+from erlangen.nets import SyncBatchNorm, convert
+
+HERE = Path(__file__).parent
+
+
+def test_two_ranks_equal_one_process():
+    """Loss, gradients, parameters and buffers of every method agree to 1e-8; the ranks agree bitwise."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "two_ranks.py"]
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("worst difference") >= 3, done.stdout
+
+
+def test_synchronised_batchnorm_is_batchnorm_on_one_process():
+    """Forward, gradient and running statistics equal torch's, with and without affine parameters."""
+    for affine in (True, False):
+        plain = torch.nn.BatchNorm2d(5, affine=affine).double()
+        ours = convert(torch.nn.Sequential(torch.nn.BatchNorm2d(5, affine=affine).double()))[0]
+        assert isinstance(ours, SyncBatchNorm)
+        x = torch.randn(6, 5, 3, 4, dtype=torch.float64)
+        xs = [x.clone().requires_grad_() for _ in range(2)]
+        ys = [net(value) for net, value in zip((plain, ours), xs, strict=True)]
+        for y in ys:
+            torch.autograd.backward((y**3).sum())
+        assert torch.allclose(ys[0], ys[1]) and torch.allclose(xs[0].grad, xs[1].grad)
+        assert all(torch.allclose(a, b) for a, b in zip(plain.buffers(), ours.buffers(), strict=True))
+        assert torch.allclose(plain.eval()(x), ours.eval()(x))
+
+
+def test_one_process_gathers_nothing():
+    """Without a group the collectives are the identity."""
+    x = torch.randn(3, 2)
+    assert dist.world() == 1 and dist.gather(x) is x and torch.equal(dist.mean_over_ranks(x), x)

@@ -1,0 +1,219 @@
+"""Runs: killed, stopped and resumed; refused; diverging; collapsing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from small import METHODS, OPTIM, POLICY, colours, config, encoder
+
+from erlangen import checkpoint, losses, recipe
+from erlangen import train as run_recipe
+from erlangen.data.base import Data
+from erlangen.methods.base import Output
+from erlangen.methods.simclr import SimCLR
+from erlangen.nets import Branch, mlp
+from erlangen.observers import CollapseMonitor, CollapseWarning, OnlineKNN, OnlineLinear
+from erlangen.optim import SGD, Group
+from erlangen.train import Stopped, train
+
+SMALL = {"train.epochs": 2, "train.batch_size": 128, "train.save_every": 4, "train.log_every": 2}
+
+
+def go(folder: Path | None, name: str = "BYOL", steps: int = 12, extra=(), optim=OPTIM, **values):
+    data = colours()
+    both = Data("colours", data, data)
+    watching = [OnlineKNN(both, 2), OnlineLinear(both, 2, encoder().dim), *extra]
+    return train(METHODS[name], encoder(), POLICY.build(3, 16), data, optim, config(steps, **values), watching, folder)
+
+
+def at(step: int, action):
+    """An observer that acts once, after a step."""
+
+    def observe(clock, learner, output, batch):
+        if clock.step == step:
+            action()
+        return {}
+
+    return observe
+
+
+def state(folder: Path):
+    found = checkpoint.load(folder / "checkpoints")
+    assert found is not None
+    return found
+
+
+def same(a, b) -> bool:
+    """Bitwise equality of nested states."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return a == b
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_stopped_and_resumed_equals_uninterrupted(name, tmp_path):
+    """Ctrl-C after step 7 saves; the resumed run ends bitwise where the whole one ends, its journal too."""
+    go(tmp_path / "whole", name)
+    with pytest.raises(Stopped, match="step 7 of 12"):
+        go(tmp_path / "parts", name, extra=[at(7, lambda: os.kill(os.getpid(), signal.SIGINT))])
+    assert state(tmp_path / "parts")[0] == 7
+    torch.rand(5)
+    go(tmp_path / "parts", name)
+    assert same(state(tmp_path / "whole"), state(tmp_path / "parts"))
+    journals = [(tmp_path / part / "metrics.jsonl").read_text() for part in ("whole", "parts")]
+    assert journals[0] == journals[1] and journals[0].count("\n") == 6
+
+
+def test_killed_and_resumed_equals_uninterrupted(tmp_path):
+    """SIGKILL in the middle: bitwise the same weights, buffers, optimiser and probes; no gap or repeat in the journal."""
+    script = (
+        "import sys, os, signal; sys.path.insert(0, sys.argv[1]); import torch; torch.set_num_threads(1)\n"
+        "from pathlib import Path; from test_run import at, go\n"
+        "go(Path(sys.argv[2]), extra=[at(11, lambda: os.kill(os.getpid(), signal.SIGKILL))])"
+    )
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    done = subprocess.run([sys.executable, "-c", script, str(Path(__file__).parent), str(folder)], timeout=120)
+    assert done.returncode == -signal.SIGKILL and state(folder)[0] == 8  # steps 9 to 11 are lost
+    with (folder / "metrics.jsonl").open("a") as journal:
+        journal.write('{"step": 10, "loss": 1.0}\n{"step": 1')  # as a kill in the middle of a line leaves it
+    go(folder)
+    go(tmp_path / "whole")
+    assert same(state(tmp_path / "whole"), state(folder))
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6, 8, 10, 12]
+    assert lines == [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path):
+    """One flipped bit in the newest file: the one before is loaded, with a warning; two are kept."""
+    go(tmp_path)
+    newest, before = sorted((tmp_path / "checkpoints").iterdir(), reverse=True)
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    with pytest.warns(UserWarning, match="damaged"):
+        found = checkpoint.load(tmp_path / "checkpoints")
+    assert found is not None and found[0] == 8 and "-000000008-" in before.name
+
+
+def test_a_checkpoint_of_other_networks_is_refused(tmp_path):
+    """Resuming with another method names what differs."""
+    go(tmp_path, "BYOL")
+    with pytest.raises(ValueError, match="checkpoint .* of other networks"):
+        go(tmp_path, "SimCLR")
+
+
+def test_a_run_folder_is_never_overwritten(tmp_path):
+    """A second run into the folder is refused, a resume with other values too; nothing in it changes."""
+    out = tmp_path / "a"
+    run = run_recipe(recipe("simclr", **SMALL), out)
+    assert run.metrics[-1]["step"] == 20 and (out / "done").exists() and not run.encoder.training
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="exists: resume it"):
+        run_recipe(recipe("simclr", **SMALL), out)
+    with pytest.raises(ValueError, match=r"method.temperature 0.2 -> 0.9"):
+        run_recipe(recipe("simclr", **SMALL, **{"method.temperature": 0.9}), out, resume=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match="no run folder"):
+        run_recipe(recipe("simclr", **SMALL), tmp_path / "other", resume=True)
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    """The message has step, rate and images of the batch; the checkpoint before is untouched."""
+    with pytest.raises(ValueError, match=r"loss of step \d+ is not finite \(learning rate .*images \[\d+, "):
+        go(tmp_path, "SimCLR", optim=SGD(lr=1e18), steps=12, save_every=1, log_every=6)
+    for path in (tmp_path / "checkpoints").glob("*.pt"):
+        assert torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize("size, message", [(1, "at least 2"), (65, "larger than the data set, which has 64")])
+def test_batches_that_cannot_be(size, message):
+    """A batch of one and one larger than the data are refused before training, by number."""
+    with pytest.raises(ValueError, match=rf"`batch_size` \(={size}\).*{message}"):
+        go(None, batch_size=size)
+
+
+def test_groups_change_what_they_name():
+    """A frozen, a constant and a scaled group; a group that names no network lists those that exist."""
+    frozen = go(None, "BYOL", optim=SGD(lr=0.05, groups=(Group("predictor", frozen_epochs=100),)))
+    torch.manual_seed(0)
+    moved = go(None, "BYOL")
+    same_start = go(None, "BYOL", optim=SGD(lr=0.0))
+    assert torch.equal(frozen.nets.predictor[0].weight, same_start.nets.predictor[0].weight)
+    assert not torch.equal(moved.nets.predictor[0].weight, same_start.nets.predictor[0].weight)
+    with pytest.raises(ValueError, match="no trainable `net` .*online, target, predictor"):
+        go(None, "BYOL", optim=SGD(groups=(Group("predicter"),)))
+
+
+def test_online_probes_report_and_never_reach_the_encoder():
+    """With and without probes the encoder ends bitwise the same; the probes' accuracies are accuracies."""
+    seen = {}
+
+    def collect(clock, learner, output, batch):
+        return {}
+
+    data = colours()
+    both = Data("colours", data, data)
+    linear = OnlineLinear(both, 2, encoder().dim)
+    probed = train(
+        METHODS["SimCLR"], encoder(), POLICY.build(3, 16), data, OPTIM, config(12), [linear, OnlineKNN(both, 2)]
+    )
+    plain = train(METHODS["SimCLR"], encoder(), POLICY.build(3, 16), data, OPTIM, config(12), [collect])
+    assert all(torch.equal(a, b) for a, b in zip(probed.parameters(), plain.parameters(), strict=True))
+    seen["linear"] = linear.accuracy(probed)
+    assert linear.linear.weight.abs().sum() > 0 and seen["linear"] > 0.4  # three classes
+
+
+@dataclass(frozen=True)
+class Collapsing:
+    """SimSiam without its stop-gradient: both sides run towards each other, so everything becomes one point."""
+
+    def build(self, net):
+        return torch.nn.ModuleDict({"branch": Branch(net, mlp(net.dim, 128, 64)), "predictor": mlp(64, 32, 64)})
+
+    def loss(self, nets, views):
+        (h1, z1), (h2, z2) = (nets["branch"](v.images) for v in views)
+        p1, p2 = nets["predictor"](z1), nets["predictor"](z2)
+        cosine = torch.nn.functional.cosine_similarity
+        return Output(-(cosine(p1, z2) + cosine(p2, z1)).mean() / 2, [h1, h2], [z1, z2])
+
+    def after_step(self, nets, carry, clock):
+        pass
+
+    def encoder(self, nets):
+        return nets["branch"].encoder
+
+
+def test_collapse_is_told_in_words():
+    """SimSiam without stop-gradient warns within 300 steps, and says what to do."""
+    with pytest.warns(CollapseWarning, match="nearly the same .* Check that targets get no gradient") as caught:
+        train(Collapsing(), encoder(), POLICY.build(3, 16), colours(), OPTIM, config(300), [CollapseMonitor(10)])
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_healthy_runs_do_not_warn(name):
+    """100 steps of each method pass without a word about collapse."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CollapseWarning)
+        train(METHODS[name], encoder(), POLICY.build(3, 16), colours(), OPTIM, config(100), [CollapseMonitor(10)])
+
+
+def test_simclr_needs_other_images():
+    """One pair has no negatives: refused by the loss itself."""
+    with pytest.raises(ValueError, match="the batch has 1"):
+        losses.nt_xent(torch.randn(1, 4), torch.randn(1, 4), SimCLR().temperature)

@@ -1,0 +1,227 @@
+"""The solvers against scikit-learn and slow loops in float64."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import r2_score
+
+from erlangen.data import Data, Split
+from erlangen.encoders.frozen import Pixels
+from erlangen.probes import probe
+from erlangen.solvers import classifier, held_out, knn_accuracy, logistic_regression, r2, ridge, standardisation
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def clusters(n: int, d: int, classes: int, distance: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Overlapping clouds, one per class, on features of very different scale and offset; all classes occur."""
+    labels = torch.arange(n) % classes
+    x = normal(n, d, seed=seed) + distance * normal(classes, d, seed=99)[labels]
+    return x * torch.logspace(-2, 3, d, dtype=torch.float64) + torch.arange(d), labels
+
+
+def standard(x: torch.Tensor) -> np.ndarray:
+    x = x.numpy()
+    return (x - x.mean(0)) / x.std(0)
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1e-2, 1e-4])
+def test_logistic_regression_is_scikit_learn(penalty):
+    """Weights, biases (up to the softmax's shift) and probabilities are those of C = 1 / (n penalty)."""
+    x, labels = clusters(90, 6, 3, distance=0.7)
+    ours = logistic_regression(x, labels, 3, penalty)
+    theirs = LogisticRegression(C=1 / (len(x) * penalty), tol=1e-10, max_iter=100_000).fit(standard(x), labels.numpy())
+    assert ours.penalty == penalty
+    np.testing.assert_allclose(ours.weight, theirs.coef_.T, atol=2e-5)
+    np.testing.assert_allclose(ours.bias - ours.bias.mean(), theirs.intercept_ - theirs.intercept_.mean(), atol=2e-5)
+    new = clusters(50, 6, 3, distance=0.7, seed=1)[0]
+    z = (new.numpy() - x.numpy().mean(0)) / x.numpy().std(0)
+    np.testing.assert_allclose(ours(new).softmax(1), theirs.predict_proba(z), atol=1e-5)
+    assert ours.accuracy(x, labels) == theirs.score(standard(x), labels.numpy())
+
+
+def test_logistic_regression_of_two_classes_is_scikit_learn():
+    """With two classes both columns are penalised, so that scikit-learn's single column has C = 2 / (n penalty)."""
+    x, labels = clusters(80, 4, 2, distance=0.7)
+    ours = logistic_regression(x, labels, 2, 0.01)
+    theirs = LogisticRegression(C=2 / (len(x) * 0.01), tol=1e-10, max_iter=100_000).fit(standard(x), labels.numpy())
+    np.testing.assert_allclose(ours(x).softmax(1), theirs.predict_proba(standard(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1e-3, 1e-6])
+def test_logistic_regression_finds_the_minimum(penalty):
+    """The gradient of the written-down objective vanishes, on separable data too; a far start leads to the same."""
+    x, labels = clusters(60, 40, 3, distance=1.0)  # separable: 40 features for 60 rows
+    model = logistic_regression(x, labels, 3, penalty)
+    z = standard(x)
+    p = np.exp(z @ model.weight.numpy() + model.bias.numpy())
+    p /= p.sum(1, keepdims=True)
+    error = (p - np.eye(3)[labels]) / len(x)
+    assert np.abs(z.T @ error + penalty * model.weight.numpy()).max() < 2e-7
+    assert np.abs(error.sum(0)).max() < 2e-7
+    start = logistic_regression(x, labels, 3, 10.0)
+    again = logistic_regression(x, labels, 3, penalty, start=start)
+    torch.testing.assert_close(again(x).softmax(1), model(x).softmax(1), rtol=0, atol=2e-3)
+
+
+def test_logistic_regression_does_not_change_its_start():
+    """A warm start is read, not written."""
+    x, labels = clusters(30, 3, 3, distance=1.0)
+    start = logistic_regression(x, labels, 3, 1.0)
+    before = start.weight.clone(), start.bias.clone()
+    logistic_regression(x, labels, 3, 1e-3, start=start)
+    assert torch.equal(start.weight, before[0]) and torch.equal(start.bias, before[1])
+
+
+def noise_with_little_signal(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """As many features as rows, each a faint hint: a strong penalty averages over them."""
+    labels = torch.arange(n) % 2
+    return normal(n, 100, seed=seed) + 0.2 * (2.0 * labels[:, None] - 1), labels
+
+
+def small_difference(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The class is the small difference of two large features: only large weights see it."""
+    labels, common = torch.arange(n) % 2, 20 * normal(n, 1, seed=seed)
+    return torch.cat([common + 0.5 * (2 * labels[:, None] - 1), common], 1), labels
+
+
+@pytest.mark.parametrize(("make", "best"), [(noise_with_little_signal, 1.0), (small_difference, 1e-6)])
+def test_classifier_picks_the_better_penalty(make, best):
+    """Of a strong and a weak penalty it picks the one that is better on new images, whichever that is."""
+    x, labels = make(120, seed=0)
+    model = classifier(x, labels, penalties=(1e-6, 1.0))
+    assert model.penalty == best
+    torch.testing.assert_close(model.weight, logistic_regression(x, labels, 2, best).weight)  # fitted on all rows
+    new, truth = make(4000, seed=1)
+    (other,) = {1e-6, 1.0} - {best}
+    assert model.accuracy(new, truth) > logistic_regression(x, labels, 2, other).accuracy(new, truth) + 0.02
+
+
+def test_classifier_chooses_on_held_out_rows():
+    """The chosen penalty is the best on the held-out fifth of models that have not seen it; ties: the strongest."""
+    x, labels = clusters(100, 8, 3, distance=0.4)
+    penalties = (1e-4, 1e-2, 1.0)
+    fit, choose = held_out(len(x), 0.2, seed=3)
+    scores = {p: logistic_regression(x[fit], labels[fit], 3, p).accuracy(x[choose], labels[choose]) for p in penalties}
+    assert len(set(scores.values())) > 1
+    best = max(p for p in penalties if scores[p] == max(scores.values()))
+    assert classifier(x, labels, penalties, seed=3).penalty == best
+
+
+def test_probe_never_chooses_by_the_test_part():
+    """Whatever the test labels say, the penalty stays, and only the accuracy is another."""
+    x, labels = noise_with_little_signal(120, seed=0)
+    images = (x.view(-1, 1, 10, 10) * 30 + 128).clamp(0, 255).to(torch.uint8)
+    train, test = Split(images[:80], labels[:80]), Split(images[80:], labels[80:])
+    poisoned = Split(255 - test.images, 1 - labels[80:])
+    results = [probe(Pixels(1, 10), Data("noise", train, part))["linear"] for part in (test, poisoned)]
+    flipped = probe(Pixels(1, 10), Data("noise", train, Split(test.images, 1 - labels[80:])))["linear"]
+    penalty = results[0]["protocol"]["penalty"]
+    assert penalty == classifier(images[:80].flatten(1).float() / 255, labels[:80]).penalty
+    assert results[1]["protocol"]["penalty"] == flipped["protocol"]["penalty"] == penalty
+    assert flipped["accuracy"] == pytest.approx(1 - results[0]["accuracy"])
+
+
+@pytest.mark.parametrize("kind", ["tall", "wide", "twins"])
+def test_ridge_is_scikit_learn(kind):
+    """For each of several penalties the map is that of alpha = n penalty; x may be rank-deficient."""
+    n, d = (20, 50) if kind == "wide" else (60, 7)
+    x = normal(n, d) * torch.logspace(-1, 2, d, dtype=torch.float64) + 5
+    if kind == "twins":
+        x = torch.cat([x, x[:, :3], 2 * x[:, :1] - x[:, 1:2]], 1)
+    y = x[:, :2] / 10 + normal(n, 2, seed=1) + 7
+    penalties = (1e-5, 1e-2, 1.0)
+    models = ridge(x, y, penalties)
+    assert [model.penalty for model in models] == list(penalties)
+    for model in models:
+        theirs = Ridge(alpha=n * model.penalty, solver="svd").fit(standard(x), y.numpy())
+        np.testing.assert_allclose(model.weight, theirs.coef_.T, rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(model(x), theirs.predict(standard(x)), rtol=1e-8)
+
+
+def test_linear_takes_the_training_mean_and_scale():
+    """A model standardises new rows by the train rows' statistics, not by their own; float32 rows are taken too."""
+    x, y = normal(30, 4) + 3, normal(30, 1, seed=1)
+    (model,) = ridge(x, y, [0.1])
+    torch.testing.assert_close(model(x[:5]), model(x)[:5])
+    assert model(x[:5].float()).dtype == torch.float64
+
+
+def test_r2_is_scikit_learn():
+    """The mean over the outputs of 1 - residual / variance, good, useless and worse than useless."""
+    target = normal(40, 3) * torch.tensor([1.0, 10.0, 0.1]) + 4
+    for prediction in (target + 0.3 * normal(40, 3, seed=1), target.mean(0).expand(40, 3), -target):
+        assert r2(prediction, target) == pytest.approx(r2_score(target.numpy(), prediction.numpy()), abs=1e-12)
+    assert r2(target, target) == 1.0
+
+
+def test_r2_leaves_out_what_does_not_vary():
+    """A constant output does not count; if none varies, it says so."""
+    target, prediction = normal(20, 2), normal(20, 2, seed=1)
+    constant = torch.cat([target, torch.full((20, 1), 2.0)], 1)
+    assert r2(torch.cat([prediction, target[:, :1]], 1), constant) == pytest.approx(r2(prediction, target))
+    with pytest.raises(ValueError, match="does not vary"):
+        r2(prediction, torch.ones(20, 2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("k", [1, 5, 40, 100])
+def test_knn_is_the_loop(k):
+    """Weighted votes as a loop over images and neighbours has them; more neighbours than there are is all of them."""
+    centres, bank_labels, labels = normal(3, 4, seed=2), torch.arange(40) % 3, torch.arange(1030) % 3
+    bank, x = normal(40, 4) + centres[bank_labels], normal(1030, 4, seed=1) + centres[labels]
+    right = 0
+    for row, truth in zip(x.numpy(), labels.tolist(), strict=True):
+        cosine = [float(row @ b) / math.sqrt(float(row @ row) * float(b @ b)) for b in bank.numpy()]
+        votes = [0.0] * 3
+        for i in sorted(range(len(bank)), key=lambda i: -cosine[i])[:k]:
+            votes[int(bank_labels[i])] += math.exp(cosine[i] / 0.5)
+        right += votes.index(max(votes)) == truth
+    assert 0.35 < right / len(x) < 0.95
+    assert knn_accuracy(bank, bank_labels, x, labels, k, temperature=0.5) == right / len(x)
+
+
+def test_knn_does_not_look_at_lengths():
+    """Cosine similarity: rows scaled by any factor vote the same."""
+    (bank, bank_labels), (x, labels) = clusters(40, 4, 3, 1.0), clusters(50, 4, 3, 1.0, seed=1)
+    scale = normal(40, 1, seed=2).exp()
+    assert knn_accuracy(bank * scale, bank_labels, x, labels) == knn_accuracy(bank, bank_labels, x, labels)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_constant_features_do_not_count(dtype):
+    """A feature that never varies in training gives no NaN and no weight, so that its value at test is nothing."""
+    x, labels = clusters(60, 4, 3, distance=1.0)
+    x = torch.cat([x, torch.full((60, 1), 0.1, dtype=torch.float64)], 1).to(dtype)
+    moved = x.clone()
+    moved[:, -1] = 1e3
+    models = [logistic_regression(x, labels, 3, 1e-3), *ridge(x, labels[:, None].to(dtype), [1e-6, 1e-2])]
+    for model in models:
+        assert model.weight.isfinite().all() and model.bias.isfinite().all()
+        torch.testing.assert_close(model(moved), model(x), rtol=0, atol=1e-6)
+
+
+def test_features_that_are_all_constant_give_the_base_rate():
+    """With nothing to see, the largest class is predicted and regression gives the mean."""
+    x, labels = torch.full((10, 3), 0.7), torch.tensor([0, 1, 1, 1, 1, 1, 2, 2, 1, 0])
+    assert logistic_regression(x, labels, 3, 1e-2).accuracy(x, labels) == 0.6
+    (model,) = ridge(x, labels[:, None].float(), [1e-2])
+    torch.testing.assert_close(model(x), torch.full((10, 1), 1.0, dtype=torch.float64))
+    mean, std = standardisation(torch.zeros(4, 2))
+    assert torch.equal(mean, torch.zeros(2)) and torch.equal(std, torch.ones(2))
+
+
+@pytest.mark.parametrize(("n", "fraction", "size"), [(100, 0.2, 20), (7, 0.2, 1), (2, 0.01, 1), (5, 0.99, 4)])
+def test_held_out_partitions(n, fraction, size):
+    """Every row is in exactly one part, none is empty, and the parts follow from the seed alone."""
+    fit, choose = held_out(n, fraction, seed=1)
+    assert len(choose) == size and sorted([*fit.tolist(), *choose.tolist()]) == list(range(n))
+    torch.manual_seed(5)
+    again = held_out(n, fraction, seed=1)
+    assert torch.equal(fit, again[0]) and torch.equal(choose, again[1])
+    if n == 100:
+        assert not torch.equal(choose, held_out(n, fraction, seed=2)[1])
