@@ -11,7 +11,6 @@ from erlangen.data.base import Data, Split
 from erlangen.data.files import folder, idx
 from erlangen.data.shapes import draw_shapes
 from erlangen.names import unknown
-from erlangen.views import generator
 
 __all__ = ["DATASETS", "Data", "Split", "open_dataset"]
 
@@ -54,14 +53,15 @@ def open_dataset(
 
 
 def digits() -> Data:
-    """scikit-learn's copy of the UCI handwritten digits, 1 x 8 x 8; a fixed shuffled quarter is the test split."""
+    """scikit-learn's copy of the UCI handwritten digits, 1 x 8 x 8; a fixed stratified quarter is the test split."""
     from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
 
     source = load_digits()
     images = torch.from_numpy(source.images).mul(255 / 16).round().to(torch.uint8)[:, None]
     labels = torch.from_numpy(source.target).long()
-    order = torch.randperm(len(images), generator=generator("digits"))
-    rows, test = order[len(images) // 4 :], order[: len(images) // 4]
+    parts = train_test_split(range(len(images)), test_size=0.25, random_state=0, stratify=source.target)
+    rows, test = (torch.tensor(part) for part in parts)
     return Data("digits", Split(images[rows], labels[rows]), Split(images[test], labels[test]))
 
 

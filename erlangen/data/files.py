@@ -1,6 +1,7 @@
 """Images from files: folders of any shape, and the idx files of the MNIST family."""
 
 import gzip
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,7 +62,10 @@ def _read(file: Path, size: int, grey: bool) -> "np.ndarray[tuple[int, int, int]
 
     try:
         with Image.open(file) as image:
-            upright = ImageOps.exif_transpose(image).convert("L" if grey else "RGB")
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode == "I;16":  # Pillow's own conversion would clip all above 255 to white
+                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+            upright = upright.convert("L" if grey else "RGB")
             return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR)).reshape(size, size, -1)
     except (OSError, SyntaxError) as error:
         raise ValueError(f"cannot read the image {file}: {error}") from error
@@ -81,8 +85,11 @@ def idx(roots: Sequence[Path], name: str) -> Data | None:
 
 
 def _read_idx(file: Path) -> UInt8[Tensor, "..."]:
-    content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    if len(content) < 8 or content[:3] != b"\x00\x00\x08":
+    try:
+        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"cannot read {file}, it may be cut off: {error}") from error
+    if content[:3] != b"\x00\x00\x08" or len(content) < 8 or len(content) < 4 + 4 * content[3]:
         raise ValueError(f"{file} is no idx file of bytes")
     shape = np.frombuffer(content, ">i4", content[3], 4)
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * content[3])

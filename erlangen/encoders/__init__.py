@@ -77,23 +77,31 @@ def save_encoder(path: Path, encoder: Encoder) -> None:
 
 def load_encoder(path: str | Path) -> Encoder:
     """The encoder of a run folder or of a `.safetensors` file written by `save_encoder`, in eval mode."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     path = Path(path)
     path = path / "encoder.safetensors" if path.is_dir() else path
     if not path.exists():
         raise ValueError(f"no encoder at {path}: a finished run has one; train it or give a .safetensors file")
-    with safe_open(path, framework="pt") as file:
-        spec = file.metadata() or {}
-        if "name" not in spec:
-            raise ValueError(f"{path} does not say which encoder it holds: it was not written by `save_encoder`")
-        encoder = build_encoder(
-            spec["name"],
-            int(spec["channels"]),
-            int(spec["size"]),
-            spec["stem"],
-            json.loads(spec["mean"]),
-            json.loads(spec["std"]),
-        )
-        encoder.load_state_dict({key: file.get_tensor(key) for key in file.keys()})
+    try:
+        with safe_open(path, framework="pt") as file:
+            spec = file.metadata() or {}
+            weights = {key: file.get_tensor(key) for key in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+    if not {"name", "channels", "size", "stem", "mean", "std"} <= spec.keys():
+        raise ValueError(f"{path} does not say which encoder it holds: it was not written by `save_encoder`")
+    encoder = build_encoder(
+        spec["name"],
+        int(spec["channels"]),
+        int(spec["size"]),
+        spec["stem"],
+        json.loads(spec["mean"]),
+        json.loads(spec["std"]),
+    )
+    own = encoder.state_dict()
+    wrong = sorted(own.keys() ^ weights.keys()) or [k for k in own if own[k].shape != weights[k].shape]
+    if wrong:
+        raise ValueError(f"{path} does not fit {spec['name']}: they differ in {', '.join(wrong[:3])} ...")
+    encoder.load_state_dict(weights)
     return encoder.eval()

@@ -1,6 +1,7 @@
 """Any model of timm as an encoder: `timm/vit_small_patch16_224`."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from jaxtyping import Float
 from torch import Tensor
@@ -17,9 +18,7 @@ class Timm(Encoder):
         import timm
 
         if not timm.is_model(name):
-            raise unknown(
-                "timm model", name, timm.list_models(f"{name.split('_')[0]}*")[:20] or timm.list_models()[:20]
-            )
+            raise unknown("timm model", name, get_close_matches(name, timm.list_models(), n=20, cutoff=0.0))
         arguments = {"num_classes": 0, "in_chans": len(normalize.mean)}
         try:  # vision transformers must know the size of the image, convnets do not take it
             self.model = timm.create_model(name, img_size=size, **arguments)

@@ -42,6 +42,8 @@ class DUET:
         z1, z2 = (nets.projector(self.grid(h).sum(1)) for h in (h1, h2))
         contrast = 2 * losses.nt_xent(gather(z1), gather(z2), self.temperature)  # the sum of both directions
         g = torch.cat([view1.unit(self.group), view2.unit(self.group)])
+        if g.shape[1] != 1:
+            raise ValueError(f"`group` (={self.group!r}) has {g.shape[1]} numbers: the group axis follows a single one")
         structure = self.structure(torch.cat([h1, h2]), g)
         logs = {"contrast": contrast.detach(), "structure": structure.detach()}
         return Output(contrast + self.weight * structure, [h1, h2], [z1, z2], logs)

@@ -93,7 +93,7 @@ class ColorJitter:
             mean = pale.mean((2, 3), keepdim=True)
             scale, grey, level = (f[every, part][:, :, None, None] for f in (a, b, c))
             images = (scale * images + grey * pale + level * mean).clamp(0, 1)
-            if images.shape[1] == 3 and self.hue > 0:
+            if images.shape[1] == 3:
                 turns = torch.where(part[:, None] == PARTS.index("hue"), hue, 0)
                 images = torch.where(turns[:, :, None, None] != 0, shift_hue(images, turns), images)
         return images

@@ -17,6 +17,7 @@ def crop_weights(
     pixels = torch.arange(source, device=start.device) + 0.5
     weights = (1 - ((pixels - centres) / step.clamp_min(1)).abs()).clamp_min(0)
     # a whole-pixel segment may come out of fractions with a rounding error: an overlap of 1e-3 pixels is none
-    left, right = start[:, None, None] + 1e-3, (start + length)[:, None, None] - 1e-3
+    slack = (length / 4).clamp_max(1e-3)
+    left, right = (start + slack)[:, None, None], (start + length - slack)[:, None, None]
     weights = weights * ((pixels + 0.5 > left) & (pixels - 0.5 < right))
     return weights / weights.sum(-1, keepdim=True)

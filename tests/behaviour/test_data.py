@@ -1,0 +1,276 @@
+"""Data sets by name: what comes back, and what is said when it cannot."""
+
+import gzip
+import re
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from erlangen.data import DATASETS, Split, open_dataset
+from erlangen.encoders import build_encoder
+from erlangen.encoders.frozen import represent
+from erlangen.measures import measure
+from erlangen.probes import probe
+
+
+def picture(path: Path, colour: object = 128, mode: str = "L", size: tuple[int, int] = (20, 20)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, colour).save(path)
+
+
+def write_idx(folder: Path, images: np.ndarray, labels: np.ndarray, split: str, packed: bool) -> None:
+    """The two files of a split in the format of the MNIST family: big-endian header, then the bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, values in (("images-idx3", images), ("labels-idx1", labels)):
+        content = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape) + values.tobytes()
+        name = f"{split}-{kind}-ubyte{'.gz' if packed else ''}"
+        (folder / name).write_bytes(gzip.compress(content) if packed else content)
+
+
+def mnist(folder: Path, packed: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Five train and three test images; the train part is returned."""
+    source = np.random.default_rng(0)
+    images, labels = source.integers(0, 256, (8, 28, 28), np.uint8), np.arange(8, dtype=np.uint8)
+    write_idx(folder, images[:5], labels[:5], "train", packed)
+    write_idx(folder, images[5:], labels[5:], "t10k", packed)
+    return images[:5], labels[:5]
+
+
+def rows(split: Split) -> set[tuple[int, ...]]:
+    return {tuple(image.tolist()) for image in split.images.flatten(1)}
+
+
+def test_digits_are_what_they_are():
+    """1,797 grey images of ten classes, a fixed quarter of them to test on, none in both, whatever torch's state is."""
+    torch.manual_seed(1)
+    data = open_dataset("digits")
+    torch.manual_seed(2)
+    again = open_dataset("digits")
+    assert data.train.images.shape == (1348, 1, 16, 16) and data.test.images.shape == (449, 1, 16, 16)
+    assert data.train.images.dtype == torch.uint8 and (data.channels, data.size) == (1, 16)
+    for split, other in ((data.train, again.train), (data.test, again.test)):
+        assert sorted(set(split.labels.tolist())) == list(range(10))
+        assert torch.equal(split.images, other.images) and torch.equal(split.labels, other.labels)
+    both = rows(data.train) | rows(data.test)
+    assert not rows(data.train) & rows(data.test) and len(both) == 1797
+    assert data.test.labels[:8].tolist() == [2, 5, 4, 6, 3, 9, 8, 4]  # numbers in the README rest on this split
+
+
+def test_digits_are_scikit_learns():
+    """At their own 8 px the images are the source's, 16 becoming 255, each with its label."""
+    from sklearn.datasets import load_digits
+
+    data = open_dataset("digits", image_size=8)
+    assert data.train.images.max() == 255
+    source = load_digits()
+    known = {tuple((x.flatten() * 255 / 16).round().astype(int)): y for x, y in zip(source.images, source.target)}
+    for split in (data.train, data.test):
+        for image, label in zip(split.images.flatten(1).tolist(), split.labels.tolist(), strict=True):
+            assert known[tuple(image)] == label
+
+
+@pytest.mark.parametrize("name", ["digits", "shapes"])
+def test_image_size_is_the_size(name, monkeypatch):
+    """Asked for 12 px, both splits come in 12 px, with the same labels."""
+    import erlangen.data
+
+    few = erlangen.data.shapes
+    monkeypatch.setattr(erlangen.data, "shapes", lambda size: few(train=30, test=10, size=size))
+    data, plain = open_dataset(name, image_size=12), open_dataset(name)
+    assert data.train.images.shape[2:] == data.test.images.shape[2:] == (12, 12)
+    assert data.train.images.dtype == torch.uint8 and torch.equal(data.train.labels, plain.train.labels)
+    small = torch.nn.functional.interpolate(plain.test.images.float(), size=6, mode="area")
+    again = torch.nn.functional.interpolate(data.test.images.float(), size=6, mode="area")
+    assert (small - again).abs().mean() < 10  # the same pictures
+    with pytest.raises(ValueError, match=r"`image_size` \(=7\) must be at least 8"):
+        open_dataset(name, image_size=7)
+
+
+def test_sub_folders_are_classes(tmp_path):
+    """Classes are the folders directly below, in alphabetical order, however deep and however spelt the images are."""
+    picture(tmp_path / "b" / "1.png", 100)
+    picture(tmp_path / "b" / "deeper" / "2.JPEG", 100)
+    picture(tmp_path / "a" / "3.bmp", 200)
+    (tmp_path / "a" / "notes.txt").write_text("no image")
+    data = open_dataset(f"folder:{tmp_path}", image_size=16)
+    assert data.train.images.shape == (3, 1, 16, 16) and data.test is None
+    assert data.train.labels.tolist() == [0, 1, 1]
+    assert data.train.images.flatten(1).float().mean(1).round().tolist() == pytest.approx([200, 100, 100], abs=2)
+
+
+@pytest.mark.parametrize("places", [("1.png", "2.png"), ("a/1.png", "2.png"), ("a/1.png", "a/b/2.png")])
+def test_images_without_class_folders_have_no_labels(places, tmp_path):
+    """All in the folder itself, some of them, or all below one sub-folder: nothing to tell apart."""
+    for place in places:
+        picture(tmp_path / place)
+    data = open_dataset(f"folder:{tmp_path}")
+    assert data.train.labels is None and data.train.images.shape == (2, 1, 64, 64)
+
+
+@pytest.mark.parametrize("name", ["test", "val"])
+def test_train_and_test_folders_are_splits(name, tmp_path):
+    """`train/` with `test/` or `val/`: the splits, with the same numbers for the same classes in both."""
+    for place in ("train/cat/1.png", "train/dog/2.png", "train/eel/3.png", f"{name}/dog/4.png", f"{name}/eel/5.png"):
+        picture(tmp_path / place)
+    data = open_dataset(f"folder:{tmp_path}")
+    assert data.train.labels.tolist() == [0, 1, 2] and data.test.labels.tolist() == [1, 2]
+
+
+def test_an_empty_test_folder_is_reported(tmp_path):
+    """A split without images is an error that names the folder."""
+    picture(tmp_path / "train" / "1.png")
+    (tmp_path / "test").mkdir()
+    with pytest.raises(ValueError, match=f"{re.escape(str(tmp_path / 'test'))} holds no images"):
+        open_dataset(f"folder:{tmp_path}")
+
+
+def test_grey_and_colour_together_are_colour(tmp_path):
+    """One colour image makes all of them colour; grey alone stays grey; 16 bits are scaled, not clipped."""
+    picture(tmp_path / "1.png", 90)
+    deep = np.full((20, 20), 90 * 256, np.uint16)
+    Image.fromarray(deep).save(tmp_path / "2.png")
+    assert open_dataset(f"folder:{tmp_path}").train.images.unique().tolist() == [90]
+    assert open_dataset(f"folder:{tmp_path}").channels == 1
+    picture(tmp_path / "3.png", (10, 20, 30), "RGB")
+    picture(tmp_path / "4.png", (10, 20, 30, 128), "RGBA")
+    data = open_dataset(f"folder:{tmp_path}")
+    assert data.train.images.shape == (4, 3, 64, 64)
+    assert data.train.images[:, :, 30, 30].tolist() == [[90] * 3, [90] * 3, [10, 20, 30], [10, 20, 30]]
+
+
+def test_images_are_cropped_not_squeezed(tmp_path):
+    """A wide image loses its sides; a turned photograph is set upright first."""
+    wide = Image.new("L", (60, 20), 0)
+    wide.paste(255, (20, 0, 40, 20))
+    wide.save(tmp_path / "1.png")
+    turned = Image.new("L", (32, 32), 0)
+    turned.paste(255, (0, 0, 16, 32))  # left half bright
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by 90 degrees
+    turned.save(tmp_path / "2.png", exif=exif)
+    images = open_dataset(f"folder:{tmp_path}", image_size=16).train.images[:, 0]
+    assert images[0].float().mean() > 250
+    assert images[1, :8].float().mean() > 250 and images[1, 8:].float().mean() < 5  # top half bright
+
+
+def test_folders_that_cannot_be_used_are_named(tmp_path):
+    """Missing, empty, or with an image that is none or is cut off: the path is in the message."""
+    with pytest.raises(ValueError, match=f"no folder {re.escape(str(tmp_path / 'none'))}"):
+        open_dataset(f"folder:{tmp_path / 'none'}")
+    with pytest.raises(ValueError, match=f"{re.escape(str(tmp_path))} holds no images; looked for .jpg"):
+        open_dataset(f"folder:{tmp_path}")
+    picture(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no png")
+    with pytest.raises(ValueError, match=f"cannot read the image {re.escape(str(tmp_path / 'bad.png'))}"):
+        open_dataset(f"folder:{tmp_path}")
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "bad.png")
+    whole = (tmp_path / "bad.png").read_bytes()
+    (tmp_path / "bad.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=f"cannot read the image {re.escape(str(tmp_path / 'bad.png'))}"):
+        open_dataset(f"folder:{tmp_path}")
+
+
+def test_images_of_other_channels_are_refused(tmp_path):
+    """Grey images for a colour encoder: an error that says both numbers, wherever they meet."""
+    encoder, data = build_encoder("small", 3, 16), open_dataset("digits")
+    for use in (
+        lambda: represent(encoder, data.test.images),
+        lambda: probe(encoder, data),
+        lambda: measure(encoder, data, ["rotation"], k=2, images=8),
+    ):
+        with pytest.raises(ValueError, match="the images have 1 channels, the encoder takes 3"):
+            use()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+@pytest.mark.parametrize("below", [".", "NAME"])
+def test_idx_files_are_read(name, packed, below, tmp_path):
+    """Local files, packed or not, in the root or in the folder of that name, give images and labels byte for byte."""
+    images, labels = mnist(tmp_path / below.replace("NAME", name), packed)
+    data = open_dataset(name, root=str(tmp_path))
+    assert data.train.images.dtype == torch.uint8 and data.train.labels.dtype == torch.int64
+    assert np.array_equal(data.train.images.numpy(), images[:, None])
+    assert np.array_equal(data.train.labels.numpy(), labels)
+    assert data.test.images.shape == (3, 1, 28, 28) and data.test.labels.tolist() == [5, 6, 7]
+
+
+def test_the_data_root_may_come_from_the_environment(tmp_path, monkeypatch):
+    """ERLANGEN_DATA is where files are looked for if no root is given."""
+    images, _ = mnist(tmp_path)
+    monkeypatch.setenv("ERLANGEN_DATA", str(tmp_path))
+    assert np.array_equal(open_dataset("mnist").train.images.numpy(), images[:, None])
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kept", [2, 6, 10, 1000])
+def test_a_cut_off_idx_file_is_named(packed, kept, tmp_path):
+    """Cut off in the header or in the values: an error with the path, no wrong images."""
+    mnist(tmp_path, packed)
+    file = tmp_path / f"train-images-idx3-ubyte{'.gz' if packed else ''}"
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=re.escape(str(file))):
+        open_dataset("mnist", root=str(tmp_path))
+
+
+def test_an_idx_file_of_something_else_is_named(tmp_path):
+    """Values that are no bytes, or no idx file at all."""
+    mnist(tmp_path)
+    file = tmp_path / "t10k-labels-idx1-ubyte"
+    for content in (struct.pack(">HBBI", 0, 0x0D, 1, 3) + bytes(12), b"<html>not found</html>"):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=f"{re.escape(str(file))} is no idx file"):
+            open_dataset("mnist", root=str(tmp_path))
+
+
+@pytest.mark.parametrize(("name", "near"), [("digit", "digits"), ("fashion_mnist", "fashion-mnist"), ("cifar", "cifar")])
+def test_an_unknown_name_gets_the_nearest(name, near):
+    """The error lists every data set and suggests the nearest."""
+    with pytest.raises(ValueError) as caught:
+        open_dataset(name)
+    text = str(caught.value)
+    assert text.startswith(f"no data set {name!r}; there are: ") and f"Did you mean '{near}" in text
+    assert all(known in text for known in DATASETS)
+
+
+def numbers(n: int) -> Split:
+    """Image i is filled with the number i, its label is i."""
+    return Split(torch.arange(n, dtype=torch.uint8)[:, None, None, None].expand(n, 1, 2, 2), torch.arange(n))
+
+
+def test_an_epoch_visits_each_image_once():
+    """All batches of an epoch together hold every image once, but for an incomplete last batch, which is dropped."""
+    split = numbers(12)
+    for epoch in range(3):
+        seen = torch.cat([split.batch(5, 3 * epoch + i, 4).index for i in range(3)])
+        assert sorted(seen.tolist()) == list(range(12))
+    seen = torch.cat([split.batch(5, i, 5).index for i in range(2)])
+    assert len(set(seen.tolist())) == 10
+    assert not torch.equal(split.batch(5, 2, 5).index, split.batch(5, 0, 5).index)  # the next epoch, another order
+
+
+def test_a_batch_holds_images_with_their_own_labels():
+    """Image, label and index of a row belong together."""
+    batch = numbers(12).batch(0, 1, 4)
+    assert torch.equal(batch.images[:, 0, 0, 0].long(), batch.index) and torch.equal(batch.labels, batch.index)
+
+
+def test_the_order_is_a_function_of_seed_and_epoch():
+    """Not of torch's global state, which is neither read nor moved; another seed or epoch is another order."""
+    from erlangen.data.base import epoch_order
+
+    orders = []
+    for state in (0, 1):
+        torch.manual_seed(state)
+        before = torch.get_rng_state()
+        epoch_order.cache_clear()
+        orders.append(torch.cat([numbers(50).batch(7, i, 10).index for i in range(5)]))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(*orders)
+    others = [numbers(50).batch(7, 5, 10).index, numbers(50).batch(8, 0, 10).index]
+    assert not any(torch.equal(orders[0][:10], other) for other in others)

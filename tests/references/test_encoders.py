@@ -1,0 +1,264 @@
+"""Encoders against torchvision and timm; saved and loaded; run over images."""
+
+import re
+
+import pytest
+import timm
+import torch
+import torchvision
+from safetensors.torch import load_file, save_file
+
+from erlangen.encoders import build_encoder, load_encoder, save_encoder
+from erlangen.encoders.frozen import Frozen, Pixels, represent
+
+PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+
+
+def images(n: int = 2, channels: int = 3, size: int = 32, seed: int = 0) -> torch.Tensor:
+    return torch.rand(n, channels, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def stir(net: torch.nn.Module) -> None:
+    """Running statistics that are not those of a new network."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, value in net.state_dict().items():
+            if name.endswith(("running_mean", "running_var")):
+                value.uniform_(0.5, 1.5)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_resnet_is_torchvision(name):
+    """Names and shapes of all weights but the classifier's are torchvision's, and with its weights so is the output."""
+    theirs = getattr(torchvision.models, name)(weights=None)
+    stir(theirs)
+    theirs.fc = torch.nn.Identity()
+    ours = build_encoder(name, 3, 224, **PLAIN)
+    ours.load_state_dict(theirs.state_dict())  # strict: the same names and shapes
+    x = images(size=64)
+    with torch.no_grad():
+        torch.testing.assert_close(ours.eval()(x), theirs.eval()(x), rtol=1e-4, atol=1e-5)
+        first = theirs.layer1(theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(x)))))
+        torch.testing.assert_close(ours.features(x, ("layer1",))["layer1"], first, rtol=1e-4, atol=1e-5)
+    assert ours.dim == theirs(x).shape[1]
+
+
+def test_normalisation_is_the_first_layer():
+    """ImageNet's mean and standard deviation for colour, 0.5 and 0.25 else, those that are given if they are given."""
+    x = images(size=16)
+    torch.manual_seed(0)
+    plain = build_encoder("small", 3, 16, **PLAIN).eval()
+    imagenet, own = build_encoder("small", 3, 16).eval(), build_encoder("small", 3, 16, mean=[0.1] * 3).eval()
+    for encoder in (imagenet, own):
+        encoder.load_state_dict(plain.state_dict())
+    mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    torch.testing.assert_close(imagenet(x), plain((x - mean) / std))
+    torch.testing.assert_close(own(x), plain((x - 0.1) / std))
+    grey = build_encoder("small", 1, 16)
+    assert grey.normalize.mean.tolist() == [[[0.5]]] and grey.normalize.std.tolist() == [[[0.25]]]
+    with pytest.raises(ValueError, match="one number for each of `channels`"):
+        build_encoder("small", 1, 16, mean=[0.5, 0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("size", "stem", "kernel", "layer1"),
+    [(32, "cifar", 3, 32), (49, "cifar", 3, 49), (50, "issl", 3, 25), (99, "issl", 3, 50), (100, "imagenet", 7, 25)],
+)
+def test_the_stem_follows_the_size(size, stem, kernel, layer1):
+    """Below 50 px 3x3 without pool, below 100 px 3x3 with pool, else 7x7 with stride and pool."""
+    encoder = build_encoder("resnet18", 3, size).eval()
+    assert encoder.spec["stem"] == stem and encoder.conv1.kernel_size == (kernel, kernel)
+    x = torch.zeros(1, 3, size, size)
+    stem_only = encoder.maxpool(encoder.relu(encoder.bn1(encoder.conv1(x))))
+    assert stem_only.shape == (1, 64, layer1, layer1)
+
+
+def test_a_stem_can_be_asked_for():
+    """`stem` wins over the size; one that does not exist lists those that do."""
+    assert build_encoder("resnet18", 3, 32, stem="imagenet").conv1.kernel_size == (7, 7)
+    with pytest.raises(ValueError, match="no stem 'imagenett'; there are: cifar, issl, imagenet. .*'imagenet'"):
+        build_encoder("resnet18", 3, 32, stem="imagenett")
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        (
+            "resnet18",
+            {"layer1": (64, 32, 32), "layer2": (128, 16, 16), "layer3": (256, 8, 8), "layer4": (512, 4, 4)},
+        ),
+        (
+            "timm/resnet10t",
+            {"act1": (64, 16, 16), "layer1": (64, 8, 8), "layer2": (128, 4, 4), "layer3": (256, 2, 2)},
+        ),
+    ],
+)
+def test_features_have_their_names_and_shapes(name, shapes):
+    """`features` gives the layers asked for, in that order, and the last one's mean is what convnets return."""
+    encoder, x = build_encoder(name, 3, 32).eval(), images()
+    assert set(shapes) <= set(encoder.layers)
+    with torch.no_grad():
+        for names in (list(shapes), list(shapes)[::-1], list(shapes)[1:2]):
+            found = encoder.features(x, names)
+            assert {key: tuple(value.shape[1:]) for key, value in found.items()} == {key: shapes[key] for key in names}
+        last = encoder.layers[-1]
+        h = encoder(x)
+        torch.testing.assert_close(encoder.features(x, [last])[last].mean((2, 3)), h)
+    assert h.shape == (2, encoder.dim)
+
+
+def test_small_has_features_of_all_its_layers():
+    """Its maps by name in the order asked for, each the next one's input, and a representation of `dim` numbers."""
+    encoder, x = build_encoder("small", 1, 16).eval(), images(2, 1, 16)
+    found = encoder.features(x, encoder.layers[::-1])
+    assert tuple(found) == encoder.layers[::-1] and len(found) > 1
+    for before, after in zip(encoder.layers, encoder.layers[1:], strict=False):
+        assert torch.equal(encoder.get_submodule(after)(found[before]), found[after])
+    assert encoder(x).shape == (2, encoder.dim)
+
+
+def test_timm_is_timm():
+    """Without normalisation a timm encoder is the model without its classifier, and its maps are the model's."""
+    ours = build_encoder("timm/vit_tiny_patch16_224", 3, 32, **PLAIN).eval()
+    theirs = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=32).eval()
+    theirs.load_state_dict(ours.model.state_dict())
+    x = images()
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), theirs(x))
+        maps = theirs.forward_intermediates(x, indices=[1, 10], intermediates_only=True)
+        found = ours.features(x, ["blocks.10", "blocks.1"])
+    torch.testing.assert_close(found, {"blocks.1": maps[0], "blocks.10": maps[1]})
+    assert ours.dim == 192 and ours(x).shape == (2, 192)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "size", "changes"),
+    [
+        ("small", 1, 16, {}),
+        ("resnet18", 3, 64, {"stem": "cifar", "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}),
+        ("timm/resnet10t", 2, 32, {}),
+        ("timm/vit_tiny_patch16_224", 3, 32, {}),
+    ],
+)
+def test_a_saved_encoder_is_bitwise_the_same(name, channels, size, changes, tmp_path):
+    """One file brings back weights, statistics, stem and normalisation, in eval mode, and nothing else is written."""
+    encoder = build_encoder(name, channels, size, **changes)
+    stir(encoder)
+    path = tmp_path / "encoder.safetensors"
+    save_encoder(path, encoder)
+    torch.manual_seed(7)
+    loaded = load_encoder(path)
+    x = images(2, channels, size)
+    with torch.no_grad():
+        assert torch.equal(loaded(x), encoder.eval()(x))
+    assert loaded.spec == encoder.spec and not any(module.training for module in loaded.modules())
+    assert [file.name for file in tmp_path.iterdir()] == ["encoder.safetensors"]
+    assert torch.equal(load_encoder(tmp_path)(x), loaded(x))  # a run folder
+
+
+def test_what_is_no_encoder_file_says_so(tmp_path):
+    """Missing, not safetensors, cut off, another program's, or with other weights than it says: the path in the error."""
+    path = tmp_path / "encoder.safetensors"
+    with pytest.raises(ValueError, match=re.escape(str(path))):
+        load_encoder(tmp_path)
+    path.write_bytes(b"this is no safetensors file")
+    with pytest.raises(ValueError, match=f"{re.escape(str(path))} is damaged or no safetensors file"):
+        load_encoder(path)
+    save_encoder(path, build_encoder("small", 3, 16))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(ValueError, match=f"{re.escape(str(path))} is damaged"):
+        load_encoder(path)
+    for metadata in (None, {"format": "pt"}, {"name": "small"}):
+        save_file({"weight": torch.zeros(3)}, path, metadata)
+        with pytest.raises(ValueError, match="was not written by `save_encoder`"):
+            load_encoder(path)
+    spec = {key: str(value) for key, value in build_encoder("small", 3, 16).spec.items()}
+    weights = build_encoder("small", 3, 16).state_dict()
+    save_file({**weights, "more": torch.zeros(1)}, path, spec)
+    with pytest.raises(ValueError, match="does not fit small: they differ in more"):
+        load_encoder(path)
+    save_file({**weights, "conv1.0.weight": torch.zeros(32, 1, 7, 7)}, path, spec)
+    with pytest.raises(ValueError, match="does not fit small: they differ in conv1.0.weight"):
+        load_encoder(path)
+
+
+def test_a_saved_encoder_opens_elsewhere(tmp_path):
+    """The file holds plain tensors under the names of the `state_dict`: torchvision's, for a ResNet."""
+    encoder = build_encoder("resnet18", 3, 224)
+    save_encoder(tmp_path / "x.safetensors", encoder)
+    theirs = torchvision.models.resnet18(weights=None)
+    result = theirs.load_state_dict(load_file(tmp_path / "x.safetensors"), strict=False)
+    assert result.unexpected_keys == [] and result.missing_keys == ["fc.weight", "fc.bias"]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("resnet81", "resnet18"),
+        ("smal", "small"),
+        ("timm/vit_smal_patch16_224", "vit_small_patch16_224"),
+        ("timm/resnet10tt", "resnet10t"),
+    ],
+)
+def test_an_unknown_encoder_gets_the_nearest(name, near):
+    """The error names what was asked for and the nearest that exists, among timm's models too."""
+    with pytest.raises(ValueError, match=f"'{name.removeprefix('timm/')}'; there are: .* Did you mean '{near}'"):
+        build_encoder(name)
+
+
+def test_frozen_stays_in_eval_mode():
+    """BatchNorm of a frozen encoder neither learns nor normalises by the batch, whatever is called; no gradient."""
+    torch.manual_seed(0)
+    encoder = build_encoder("small", 3, 16)
+    stir(encoder)
+    expected = encoder.eval()(images(size=16)).detach()
+    around = torch.nn.Sequential(Frozen(encoder), torch.nn.Linear(encoder.dim, 2))
+    before = {key: value.clone() for key, value in encoder.state_dict().items()}
+    around.train()
+    assert around.training and not any(module.training for module in around[0].modules())
+    assert torch.equal(around[0](images(size=16)), expected)
+    around(images(size=16)).sum().backward()
+    assert all(p.grad is None for p in encoder.parameters()) and around[1].weight.grad is not None
+    assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
+    assert (around[0].dim, around[0].layers, around[0].spec) == (encoder.dim, encoder.layers, encoder.spec)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_represent_gives_modules_back_as_they_were(broken):
+    """Eval mode while it runs, then each module in its own mode, after an error too."""
+    encoder = build_encoder("small", 3, 16).train()
+    encoder.conv2.eval()
+    modes = [module.training for module in encoder.modules()]
+    if broken:
+        with pytest.raises(ValueError, match="the images have 1 channels, the encoder takes 3"):
+            represent(encoder, torch.zeros(2, 1, 16, 16))
+    else:
+        x = (images(5, size=16) * 255).round().to(torch.uint8)
+        h = represent(encoder, x, batch_size=2)
+        assert not h.requires_grad and h.dtype == torch.float32
+        torch.testing.assert_close(h, build_like(encoder)(x.float() / 255))  # eval mode, not that of the batch
+    assert [module.training for module in encoder.modules()] == modes
+
+
+def build_like(encoder: torch.nn.Module) -> torch.nn.Module:
+    """A copy in eval mode."""
+    copy = build_encoder("small", 3, 16)
+    copy.load_state_dict(encoder.state_dict())
+    return copy.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_represent_refuses_what_is_not_finite(value):
+    """A network that diverged is reported, not measured."""
+    encoder = build_encoder("small", 3, 16)
+    torch.nn.init.constant_(next(encoder.parameters()), value)
+    with pytest.raises(ValueError, match="not finite"):
+        represent(encoder, images(size=16))
+
+
+def test_pixels_are_the_image():
+    """The baseline: every pixel in [0, 1], nothing else."""
+    x = (images(3, 2, 8) * 255).round().to(torch.uint8)
+    assert torch.equal(represent(Pixels(2, 8), x), x.flatten(1).float() / 255)
+    assert Pixels(2, 8).dim == 128
