@@ -4,7 +4,7 @@
 images with transformations that return their parameters.
 """
 
-__version__ = "0.1.0"
+from importlib.metadata import version
 
 from erlangen.data import open_dataset
 from erlangen.encoders import build_encoder, load_encoder, save_encoder
@@ -23,6 +23,8 @@ from erlangen.transforms import (
     VerticalFlip,
 )
 from erlangen.views import Batch, Pipeline, Pipelines, View, augment, replay
+
+__version__ = version("erlangen")
 
 __all__ = [
     "Batch",

@@ -315,7 +315,7 @@ def main() -> None:
         return
     try:
         lookup("command", name, COMMANDS)[0](args)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"erlangen: error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from erlangen.encoders.resnet import resnet
@@ -67,9 +68,7 @@ def save_encoder(path: Path, encoder: Encoder) -> None:
     """Weights and, as metadata, all that `load_encoder` needs to build the network again."""
     from safetensors.torch import save_file
 
-    import erlangen
-
-    metadata = {**{key: str(value) for key, value in encoder.spec.items()}, "erlangen": erlangen.__version__}
+    metadata = {**{key: str(value) for key, value in encoder.spec.items()}, "erlangen": version("erlangen")}
     part = path.with_suffix(".part")
     save_file({k: t.detach().cpu().contiguous() for k, t in encoder.state_dict().items()}, part, metadata)
     part.replace(path)

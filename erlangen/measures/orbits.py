@@ -76,13 +76,14 @@ def measure(
     `decodability` (R2, held-out images), `accuracy` (a linear probe fitted on upright images only, mean over the
     grid; with labels), the `curve` of all three against the parameter, and the `protocol`.
     """
+    swept = [(*found, found[2].grid(k)) for found in _parameters(transforms, data.size)]  # a wrong name fails first
     train, test = _two_parts(data, images, seed)
     h_train, h_test = represent(encoder, train[0]), represent(encoder, test[0])
     labels, truth = train[1], test[1]
     upright = classifier(h_train, labels, seed=seed) if labels is not None and truth is not None else None
     results: dict[str, Any] = {}
-    for transform, name, space in _parameters(transforms, data.size):
-        grid = space.grid(k).to(data.train.images.device)
+    for transform, name, space, grid in swept:
+        grid = grid.to(data.train.images.device)
         moved = orbit(encoder, transform, name, test[0], grid)
         cosine = invariance(h_test, moved)
         r2_, penalty = decodability(orbit(encoder, transform, name, train[0], grid), moved, space.embed(grid), seed)

@@ -11,6 +11,7 @@ def run_report(folder: Path) -> Path:
     """Writes `report.html` of a run folder: its recipe, its training, and what was probed and measured."""
     if not (folder / "recipe.json").exists():
         raise ValueError(f"{folder} is no run folder: it has no recipe.json")
+    name = folder.resolve().name  # of `.` too
     metrics = read(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else []
     parts = []
     if metrics:
@@ -20,19 +21,19 @@ def run_report(folder: Path) -> Path:
         parts += [page.heading("Training"), plots.tag(plots.history(metrics, keys), "training curves")]
     if (folder / "probe.json").exists():
         probed = json.loads((folder / "probe.json").read_text())
-        rows = [{"probe": name, "accuracy": result["accuracy"]} for name, result in probed.items()]
+        rows = [{"probe": kind, "accuracy": result["accuracy"]} for kind, result in probed.items()]
         parts += [page.heading("Probes"), page.table(rows)]
-        parts += [page.definitions({name: result["protocol"] for name, result in probed.items()})]
+        parts += [page.definitions({kind: result["protocol"] for kind, result in probed.items()})]
     if (folder / "measure.json").exists():
         parts.append(page.heading("Measures"))
-        for name, result in json.loads((folder / "measure.json").read_text()).items():
+        for parameter, result in json.loads((folder / "measure.json").read_text()).items():
             numbers = {key: value for key, value in result.items() if isinstance(value, float)}
-            parts += [page.table([{"parameter": name, **numbers}])]
-            parts += [plots.tag(plots.curves({folder.name: result}, name), f"curves against {name}")]
+            parts += [page.table([{"parameter": parameter, **numbers}])]
+            parts += [plots.tag(plots.curves({name: result}, parameter), f"curves against {parameter}")]
             parts += [page.definitions(result["protocol"])]
     recipe = json.loads((folder / "recipe.json").read_text())
     parts += [page.heading("Recipe"), page.definitions(recipe["values"])]
     parts += [page.definitions(json.loads((folder / "env.json").read_text()))]
     target = folder / "report.html"
-    target.write_text(page.page(folder.name, *parts))
+    target.write_text(page.page(name, *parts))
     return target

@@ -39,7 +39,11 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
 
 def definitions(values: Mapping[str, object]) -> str:
     """Names and what they stand for."""
-    return f"<dl>{''.join(f'<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>' for k, v in values.items())}</dl>"
+
+    def text(value: object) -> str:
+        return ", ".join(f"{k}: {text(v)}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
+
+    return f"<dl>{''.join(f'<dt>{escape(k)}</dt><dd>{escape(text(v))}</dd>' for k, v in values.items())}</dl>"
 
 
 def cell(value: object) -> str:

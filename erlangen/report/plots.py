@@ -29,6 +29,11 @@ def figure(width: float, height: float, columns: int = 1) -> tuple["Figure", lis
     return fig, list(axes)
 
 
+def plain(text: str) -> str:
+    """Text that matplotlib draws as it is: no mathematics, and a label that the legend does not leave out."""
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+
+
 def curves(measured: Mapping[str, Mapping[str, Any]], name: str) -> "Figure":
     """Accuracy and invariance of several representations against one parameter (`measure`'s results by label)."""
     keys = [key for key in ("accuracy", "cosine") if all(key in result["curve"] for result in measured.values())]
@@ -37,10 +42,12 @@ def curves(measured: Mapping[str, Mapping[str, Any]], name: str) -> "Figure":
     for ax, key in zip(axes, keys, strict=True):
         for (label, result), colour in zip(measured.items(), PALETTE * 9, strict=False):
             parameter = torch.tensor(result["curve"]["parameter"])
-            x = parameter[:, 0].rad2deg() if name == "rotation" else parameter[:, -1]
-            ax.plot(x, result["curve"][key], color=colour, label=label, marker="o", markersize=2.5, linewidth=1.6)
+            x = (parameter[:, 0].rad2deg() if name == "rotation" else parameter[:, -1]).tolist()
+            ax.plot(
+                x, result["curve"][key], color=colour, label=plain(label), marker="o", markersize=2.5, linewidth=1.6
+            )
         ax.set_title(titles[key], fontsize=10)
-        ax.set_xlabel("angle (degrees, counter-clockwise)" if name == "rotation" else name)
+        ax.set_xlabel("angle (degrees, counter-clockwise)" if name == "rotation" else plain(name))
         ax.set_ylim(min(0.0, *(min(result["curve"][key]) for result in measured.values())), 1.03)
     axes[0].legend(frameon=False, fontsize=9)
     return fig
@@ -57,7 +64,7 @@ def strip(images: Float[Tensor, "n c h w"], captions: Sequence[str], columns: in
     for ax in axes:
         ax.axis("off")
     for ax, image, caption in zip(axes, images.clamp(0, 1), captions, strict=False):
-        ax.imshow(image.permute(1, 2, 0).expand(-1, -1, 3).cpu(), interpolation="nearest", vmin=0, vmax=1)
+        ax.imshow(image.permute(1, 2, 0).expand(-1, -1, 3).numpy(force=True), interpolation="nearest", vmin=0, vmax=1)
         ax.set_title(caption, fontsize=8, y=-0.28)
     return fig
 
@@ -67,7 +74,7 @@ def bars(values: Mapping[str, float], title: str) -> "Figure":
     fig, (ax,) = figure(max(4.0, 0.45 * len(values) + 1), 3.2)
     ax.bar(list(values), list(values.values()), color=PALETTE[2])
     ax.set_ylim(0, 1.03)
-    ax.set_title(title, fontsize=10)
+    ax.set_title(plain(title), fontsize=10)
     ax.tick_params(axis="x", rotation=45 if len(values) > 12 else 0)
     return fig
 

@@ -59,7 +59,7 @@ def quickstart(out: Path, seed: int = 0, fresh: bool = False, observers: tuple[O
                 "rotated": result["accuracy"],
                 "invariance": result["invariance"],
                 "angle_r2": result["decodability"],
-                "seconds": round(time.perf_counter() - start, 1),
+                "seconds": round(time.perf_counter() - start),
             }
         )
     protocol = {**measured["DUET"]["protocol"], "angles": ANGLES, "training_seed": seed, "environment": environment()}

@@ -66,7 +66,7 @@ class Memory(nn.Module):
 
 
 def test_rankme_is_numpy():
-    """exp of the entropy of the normalised singular values: 127.49 for N(0, I), 4096 x 128 (reference: landscape C.8)."""
+    """exp of the entropy of the normalised singular values: 127.49 for N(0, I), 4096 x 128."""
     z = torch.randn(4096, 128, generator=generator())
     s = np.linalg.svd(z.double().numpy(), compute_uv=False)
     p = s / s.sum() + 1e-7

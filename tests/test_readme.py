@@ -1,0 +1,57 @@
+"""What the documents show is what the library does."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+BLOCKS = [
+    (path, language, code)
+    for path in DOCUMENTS
+    for language, code in re.findall(r"```(python|console)\n(.*?)```", path.read_text(), re.S)
+]
+
+
+def commands(code: str) -> list[str]:
+    return [line.removeprefix("$ ") for line in code.splitlines() if line.startswith("$ ")]
+
+
+@pytest.mark.parametrize("path, code", [(p, c) for p, language, c in BLOCKS if language == "python"])
+def test_python_blocks_run(path, code, tmp_path):
+    """Every Python block runs as it stands, in an empty folder."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path, code", [(p, c) for p, language, c in BLOCKS if language == "console"])
+def test_commands_run(path, code, tmp_path):
+    """Every `erlangen` command of a block runs, in order, in one folder; every `make` target exists."""
+    for command in commands(code):
+        program, *rest = shlex.split(command)
+        if program == "make":
+            assert re.search(rf"^{rest[0]}:", (ROOT / "Makefile").read_text(), re.M), command
+        else:
+            assert program == "erlangen", command
+            if rest[0] != "quickstart":  # three minutes: run by `make soak`
+                done = subprocess.run(
+                    [sys.executable, "-m", "erlangen", *rest], cwd=tmp_path, capture_output=True, text=True, timeout=300
+                )
+                assert done.returncode == 0, f"{command}\n{done.stderr}"
+
+
+def test_documents_are_there_and_short():
+    """The README stays within 150 lines and shows both kinds of blocks."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+    assert {language for path, language, _ in BLOCKS if path.name == "README.md"} == {"python", "console"}
+
+
+def test_pictures_exist():
+    """Every picture and page that a document links to is in the repository."""
+    for path in DOCUMENTS:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text()):
+            assert (ROOT / target).exists(), f"{path.name}: {target}"
