@@ -44,6 +44,13 @@ def shift_hue(images: Float[Tensor, "n 3 h w"], turns: Float[Tensor, "n 1"]) -> 
     return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
 
 
+def scale(images: Images, factor: Float[Tensor, "n 3"]) -> Images:
+    """a x + b luma(x) + c mean(luma(x)), clamped to [0, 1], with (a, b, c) per image."""
+    a, b, c = (part[:, None, None, None] for part in factor.unbind(1))
+    pale = luma(images)
+    return torch.addcmul(b * pale + c * pale.mean((2, 3), keepdim=True), images, a).clamp_(0, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class ColorJitter:
     """Brightness, contrast and saturation by factors, hue by a shift, in a random order per image.
@@ -84,18 +91,27 @@ class ColorJitter:
         order = torch.tensor(ORDERS, device=images.device)[params[f"{self.name}.order"][:, 0].long()]
         # away from black, from the mean, from grey: every factor is y = a x + b luma(x) + c mean(luma(x))
         one, zero = torch.ones_like(hue), torch.zeros_like(hue)
-        a = torch.stack([brightness, contrast, saturation, one], 1)
-        b = torch.stack([zero, zero, 1 - saturation, zero], 1)
-        c = torch.stack([zero, 1 - contrast, zero, zero], 1)
-        every = torch.arange(len(images), device=images.device)
-        for part in order.unbind(1):  # what each image gets in this place
-            pale = luma(images)
-            mean = pale.mean((2, 3), keepdim=True)
-            scale, grey, level = (f[every, part][:, :, None, None] for f in (a, b, c))
-            images = (scale * images + grey * pale + level * mean).clamp(0, 1)
-            if images.shape[1] == 3:
-                turns = torch.where(part[:, None] == PARTS.index("hue"), hue, 0)
-                images = torch.where(turns[:, :, None, None] != 0, shift_hue(images, turns), images)
+        by_part = torch.stack(
+            [
+                torch.cat([brightness, zero, zero], 1),
+                torch.cat([contrast, zero, 1 - contrast], 1),
+                torch.cat([saturation, 1 - saturation, zero], 1),
+                torch.cat([one, zero, zero], 1),  # hue's own place: nothing
+            ],
+            1,
+        )
+        by_place = by_part.gather(1, order[:, :, None].expand(-1, -1, 3))  # (n, 4, 3)
+        # hue costs the most: it is computed once, between the factors before it and those after it
+        place, hue_place = torch.arange(4, device=images.device), (order == PARTS.index("hue")).long().argmax(1, True)
+        nothing = torch.cat([one, zero, zero], 1)[:, None]
+        before = torch.where((place < hue_place)[:, :, None], by_place, nothing)
+        after = torch.where((place > hue_place)[:, :, None], by_place, nothing)
+        for factor in before[:, :3].unbind(1):
+            images = scale(images, factor)
+        if images.shape[1] == 3:
+            images = torch.where(hue[:, :, None, None] == 0, images, shift_hue(images, hue))
+        for factor in after[:, 1:].unbind(1):
+            images = scale(images, factor)
         return images
 
 
