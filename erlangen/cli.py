@@ -1,6 +1,7 @@
 """The command line: quickstart, train, probe, measure, report, show, list."""
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ from erlangen.data import DATASETS, Data, open_dataset
 from erlangen.dist import rank
 from erlangen.encoders import ENCODERS, build_encoder, load_encoder
 from erlangen.encoders.frozen import Pixels
+from erlangen.engine import process_group
 from erlangen.measures import measure
 from erlangen.methods import discover
 from erlangen.methods.base import Clock, Learner, Output
@@ -131,17 +133,18 @@ def run_train(args: list[str]) -> None:
     if command.dry_run:
         print(json.dumps(plan(command), indent=2))
         return
-    try:
-        with progress() as bar:
-            run = train(command.recipe, command.out, command.resume, observers=(bar,))
-    except KeyboardInterrupt as error:
-        again = ["erlangen", "train", *(a for a in args if a != "--resume"), "--resume"]
-        print(f"\n{error or 'stopped'}; go on with: {' '.join(again)}", file=sys.stderr)
-        sys.exit(130)
-    if rank() == 0:
-        last = {key: value for key, value in (run.metrics or [{}])[-1].items() if key != "step"}
-        print(f"{run.folder}: " + ", ".join(f"{key} {value:.4g}" for key, value in last.items()))
-        print(f"next: erlangen probe {run.folder}   erlangen measure {run.folder} --transforms rotation color")
+    with process_group():
+        try:
+            with progress() as bar:
+                run = train(command.recipe, command.out, command.resume, observers=(bar,))
+        except KeyboardInterrupt as error:
+            again = shlex.join(["erlangen", "train", *(a for a in args if a != "--resume"), "--resume"])
+            print(f"\n{error or 'stopped'}; go on with: {again}", file=sys.stderr)
+            sys.exit(130)
+        if rank() == 0:
+            last = {key: value for key, value in (run.metrics or [{}])[-1].items() if key != "step"}
+            print(f"{run.folder}: " + ", ".join(f"{key} {value:.4g}" for key, value in last.items()))
+            print(f"next: erlangen probe {run.folder}   erlangen measure {run.folder} --transforms rotation color")
 
 
 def plan(command: Train) -> dict[str, Any]:
@@ -316,7 +319,7 @@ def main() -> None:
     try:
         lookup("command", name, COMMANDS)[0](args)
     except (ValueError, OSError) as error:
-        print(f"erlangen: error: {error}", file=sys.stderr)
+        print(f"erlangen: error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

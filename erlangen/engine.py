@@ -1,8 +1,10 @@
 """Processes and devices: torch.distributed only, started by torchrun; one process needs nothing."""
 
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -39,4 +41,7 @@ def parallel(learner: nn.Module) -> nn.Module:
     """DDP. Buffers are equal through synchronised statistics, never through rank 0's broadcast."""
     if world() == 1:
         return learner
-    return DistributedDataParallel(convert(learner), broadcast_buffers=False)
+    known = inspect.signature(DistributedDataParallel.__init__).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # as it was called before
+    option: dict[str, Any] = {name: False}
+    return DistributedDataParallel(convert(learner), **option)

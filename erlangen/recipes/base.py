@@ -91,7 +91,13 @@ def default_observers(recipe: Recipe, data: Data, encoder: Encoder, device: torc
     """The collapse monitor; kNN and a linear probe where there are labels."""
     config = recipe.train
     if recipe.probe_data:
-        data = open_dataset(recipe.probe_data, recipe.data_root, data.size, device)
+        other = open_dataset(recipe.probe_data, recipe.data_root, data.size, device)
+        if other.channels != data.channels:
+            raise ValueError(
+                f"`probe_data` (={recipe.probe_data!r}) has images of {other.channels} channels, `data` "
+                f"(={recipe.data!r}) of {data.channels}: name probe data of the same kind"
+            )
+        data = other
     watching: list[Observer] = [CollapseMonitor(config.log_every)]
     if data.train.labels is not None and data.test is not None and data.test.labels is not None:
         watching += [OnlineKNN(data, config.probe_every), OnlineLinear(data, config.probe_every, encoder.dim)]

@@ -84,7 +84,9 @@ def history(metrics: Sequence[Mapping[str, float]], keys: Sequence[str]) -> "Fig
     fig, axes = figure(3.4 * len(keys), 2.8, len(keys))
     for ax, key in zip(axes, keys, strict=True):
         points = [(line["step"], line[key]) for line in metrics if key in line]
-        ax.plot([x for x, _ in points], [y for _, y in points], color=PALETTE[2], linewidth=1.4)
+        ax.plot(
+            [x for x, _ in points], [y for _, y in points], color=PALETTE[2], linewidth=1.4, marker=".", markersize=3
+        )
         ax.set_title(key, fontsize=10)
         ax.set_xlabel("step")
     return fig
