@@ -17,7 +17,6 @@ from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, Positional, Suppress
 from erlangen.data import DATASETS, Data, open_dataset
 from erlangen.dist import rank
 from erlangen.encoders import ENCODERS, build_encoder, load_encoder
-from erlangen.encoders.frozen import Pixels
 from erlangen.engine import process_group
 from erlangen.measures import measure
 from erlangen.methods import discover
@@ -202,9 +201,7 @@ def examined(subject: Subject) -> tuple[Encoder, Data, Path]:
     if encoder:
         size = size or int(encoder.spec["size"])
     data = open_dataset(name or "digits", root, size)
-    if encoder is None and subject.encoder == "pixels":
-        encoder = Pixels(data.channels, data.size)
-    elif encoder is None and subject.encoder.startswith("random:"):
+    if encoder is None and (subject.encoder == "pixels" or subject.encoder.startswith("random:")):
         torch.manual_seed(subject.seed)
         encoder = build_encoder(subject.encoder.removeprefix("random:"), data.channels, data.size)
     elif encoder is None:

@@ -52,7 +52,8 @@ def logistic_regression(
 ) -> Linear:
     """Multinomial logistic regression: mean cross-entropy + penalty/2 |weight|^2 on standardised features.
 
-    The bias is not penalised. L-BFGS in float64 to a gradient of 1e-7; scikit-learn's C is 1 / (n penalty).
+    The bias is not penalised. L-BFGS in float64 to a gradient of 1e-7; scikit-learn's C is 1 / (n penalty) for three or
+    more classes (for two it has one column where this has two: 2 / (n penalty)).
     """
     x = x.double()
     mean, std = standardisation(x)
@@ -110,7 +111,7 @@ def ridge(x: Float[Tensor, "n d"], y: Float[Tensor, "n k"], penalties: Sequence[
 
 
 def r2(prediction: Float[Tensor, "n k"], target: Float[Tensor, "n k"]) -> float:
-    """Coefficient of determination, mean over the outputs that vary (as scikit-learn has it)."""
+    """Coefficient of determination, mean over the outputs; those that do not vary are left out."""
     target = target.to(prediction)
     variance = (target - target.mean(0)).square().mean(0)
     varies = variance > 1e-12

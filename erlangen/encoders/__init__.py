@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from erlangen.encoders.frozen import Pixels
 from erlangen.encoders.resnet import resnet
 from erlangen.encoders.small import Small
 from erlangen.names import lookup, unknown
@@ -14,6 +15,7 @@ ENCODERS = {
     "small": "a convnet that trains in seconds on two CPU cores",
     "resnet18": "ResNet-18, its stem chosen by the size of the image",
     "resnet50": "ResNet-50, its stem chosen by the size of the image",
+    "pixels": "no network: the image itself, the baseline of every table",
     "timm/NAME": "any model of timm, e.g. timm/vit_small_patch16_224",
 }
 STEMS = ("cifar", "issl", "imagenet")
@@ -47,6 +49,8 @@ def build_encoder(
         encoder = Small(normalize)
     elif name in ("resnet18", "resnet50"):
         encoder = resnet(name, normalize, stem)
+    elif name == "pixels":
+        encoder = Pixels(channels, size)
     elif name.startswith("timm/"):
         from erlangen.encoders.timm import Timm
 

@@ -18,6 +18,7 @@ class Pixels(Encoder):
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
         self.dim = channels * size * size
+        self.spec = {"name": "pixels", "channels": channels, "size": size}
 
     def features(self, images: Float[Tensor, "n c h w"], layers: Sequence[str]) -> dict[str, Tensor]:
         return {}

@@ -35,5 +35,5 @@ def run_report(folder: Path) -> Path:
     parts += [page.heading("Recipe"), page.definitions(recipe["values"])]
     parts += [page.definitions(json.loads((folder / "env.json").read_text()))]
     target = folder / "report.html"
-    target.write_text(page.page(name, *parts))
+    target.write_text(page.page(name, *parts), encoding="utf-8")
     return target

@@ -64,7 +64,7 @@ def quickstart(out: Path, seed: int = 0, fresh: bool = False, observers: tuple[O
         )
     protocol = {**measured["DUET"]["protocol"], "angles": ANGLES, "training_seed": seed, "environment": environment()}
     report = {"rows": rows, "claims": [vars(claim) for claim in claims(rows)], "protocol": protocol}
-    (out / "report.html").write_text(html(report, measured, data))
+    (out / "report.html").write_text(html(report, measured, data), encoding="utf-8")
     (out / "report.json").write_text(json.dumps(report, indent=2))
     return report
 

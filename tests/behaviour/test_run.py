@@ -76,7 +76,7 @@ def test_stopped_and_resumed_equals_uninterrupted(name, tmp_path):
 
 
 def test_killed_and_resumed_equals_uninterrupted(tmp_path):
-    """SIGKILL in the middle: bitwise the same weights, buffers, optimiser and probes; no gap or repeat in the journal."""
+    """SIGKILL in the middle: bitwise the same weights, buffers, optimiser, probes; no gap or repeat in the journal."""
     script = (
         "import sys, os, signal; sys.path.insert(0, sys.argv[1]); import torch; torch.set_num_threads(1)\n"
         "from pathlib import Path; from test_run import at, go\n"
