@@ -24,26 +24,27 @@ def folder(path: Path, size: int) -> Data:
     """
     if not path.is_dir():
         raise ValueError(f"no folder {path}: give folder:PATH with the path of a folder of images")
-    test = next((path / name for name in ("test", "val") if (path / name).is_dir()), None)
-    roots = [path / "train", test] if test and (path / "train").is_dir() else [path]
-    files = [sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES) for root in roots if root]
-    for root, found in zip(roots, files, strict=True):
+    train, test = path / "train", next((path / name for name in ("test", "val") if (path / name).is_dir()), None)
+    roots = [train, test] if test and train.is_dir() else [path]
+    files = {root: sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES) for root in roots}
+    for root, found in files.items():
         if not found:
             raise ValueError(f"folder {root} holds no images; looked for {' '.join(SUFFIXES)}")
-    grey = all(_is_grey(file) for found in files for file in found)
-    names = sorted({_class(file, root) for root, found in zip(roots, files, strict=True) for file in found if root})
+    grey = all(_is_grey(file) for found in files.values() for file in found)
+    classes = {root: [_class(file, root) for file in found] for root, found in files.items()}
+    names = sorted({name for found in classes.values() for name in found})
     splits = []
-    for root, found in zip(roots, files, strict=True):
+    for root, found in files.items():
         images = torch.from_numpy(np.stack([_read(file, size, grey) for file in found]))
-        classes = [_class(file, root) for file in found if root]
-        labels = None if "" in classes or len(names) < 2 else torch.tensor([names.index(name) for name in classes])
+        known = len(names) > 1 and "" not in classes[root]
+        labels = torch.tensor([names.index(name) for name in classes[root]]) if known else None
         splits.append(Split(images.permute(0, 3, 1, 2).contiguous(), labels))
     return Data(f"folder:{path}", *splits)
 
 
-def _class(file: Path, root: Path | None) -> str:
+def _class(file: Path, root: Path) -> str:
     """The sub-folder directly below the root; none for an image that lies in the root itself."""
-    parts = file.relative_to(root or "").parts
+    parts = file.relative_to(root).parts
     return parts[0] if len(parts) > 1 else ""
 
 

@@ -73,14 +73,14 @@ def measure(
 
     `transforms` are names (`rotation`, `color.hue`; `color` stands for all its parameters) or transforms. `k` values
     of the parameter, up to `images` images of each split. Per parameter: `invariance` (mean cosine, 1 is perfect),
-    `decodability` (R2, held-out images), `accuracy` (a linear probe fitted on upright images only, mean over the
-    grid; with labels), the `curve` of all three against the parameter, and the `protocol`.
+    `decodability` (R2, held-out images), `accuracy` (a linear probe fitted on images that are not moved, mean over the
+    grid; with labels) and without moving (`unmoved`), the `curve` against the parameter, and the `protocol`.
     """
     swept = [(*found, found[2].grid(k)) for found in _parameters(transforms, data.size)]  # a wrong name fails first
     train, test = _two_parts(data, images, seed)
     h_train, h_test = represent(encoder, train[0]), represent(encoder, test[0])
     labels, truth = train[1], test[1]
-    upright = classifier(h_train, labels, seed=seed) if labels is not None and truth is not None else None
+    probed = classifier(h_train, labels, seed=seed) if labels is not None and truth is not None else None
     results: dict[str, Any] = {}
     for transform, name, space, grid in swept:
         grid = grid.to(data.train.images.device)
@@ -89,10 +89,10 @@ def measure(
         r2_, penalty = decodability(orbit(encoder, transform, name, train[0], grid), moved, space.embed(grid), seed)
         curve: dict[str, Any] = {"parameter": grid.tolist(), "cosine": cosine.tolist()}
         result: dict[str, Any] = {"invariance": float(cosine.mean()), "decodability": r2_}
-        if upright is not None and truth is not None:
-            curve["accuracy"] = [upright.accuracy(x, truth) for x in moved]
+        if probed is not None and truth is not None:
+            curve["accuracy"] = [probed.accuracy(x, truth) for x in moved]
             result["accuracy"] = sum(curve["accuracy"]) / len(curve["accuracy"])
-            result["upright"] = upright.accuracy(h_test, truth)
+            result["unmoved"] = probed.accuracy(h_test, truth)
         protocol = {
             "space": str(space),
             "grid": len(grid),

@@ -105,29 +105,38 @@ def default_observers(recipe: Recipe, data: Data, encoder: Encoder, device: torc
 
 
 def prepare(folder: Path, recipe: Recipe, resume: bool) -> None:
-    """Makes the run's folder, or checks that the one that is there may be resumed."""
-    values = resolved(recipe)
-    record = folder / "recipe.json"
-    if folder.exists() and any(folder.iterdir()):
+    """Makes the run's folder, or checks that the one that is there may be resumed.
+
+    A folder in which no step was ever logged or saved (its values were wrong, say) holds nothing and is made anew.
+    """
+    if folder.exists() and not never_started(folder):
         if not resume:
             raise ValueError(f"`out` (={folder}) exists: resume it (--resume) or name another folder (--out)")
-        if not record.exists():
+        if not (folder / "recipe.json").exists():
             raise ValueError(f"`out` (={folder}) is no run folder: it has no recipe.json; name another folder (--out)")
-        before = flat(json.loads(record.read_text())["values"])
-        now = flat(json.loads(json.dumps(values)))
-        differ = [
-            f"{key} {before.get(key)!r} -> {now.get(key)!r}"
-            for key in {**before, **now}
-            if before.get(key) != now.get(key)
-        ]
-        if differ:
-            raise ValueError(
-                f"`out` (={folder}) is a run of another recipe: {'; '.join(differ)}; give it the same values"
-            )
+        check_same(folder, recipe)
         return
     folder.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps({"command": sys.argv, "values": values}, indent=2))
+    (folder / "recipe.json").write_text(json.dumps({"command": sys.argv, "values": resolved(recipe)}, indent=2))
     (folder / "env.json").write_text(json.dumps(environment(), indent=2))
+
+
+def never_started(folder: Path) -> bool:
+    """Whether the folder is empty, or holds only what is written before the first step."""
+    first = {"recipe.json", "env.json"}
+    return all(
+        path.name in first or (path.name == "metrics.jsonl" and not path.stat().st_size) for path in folder.iterdir()
+    )
+
+
+def check_same(folder: Path, recipe: Recipe) -> None:
+    """`ValueError` with the fields that differ, unless the folder's run is of this recipe, wherever its data lie."""
+    before = flat(json.loads((folder / "recipe.json").read_text())["values"])
+    now = flat(json.loads(json.dumps(resolved(recipe))))
+    differ = [key for key in {**before, **now} if before.get(key) != now.get(key) and key != "data_root"]
+    if differ:
+        changes = "; ".join(f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in differ)
+        raise ValueError(f"`out` (={folder}) is a run of another recipe: {changes}; give it the same values")
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:

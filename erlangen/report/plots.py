@@ -38,7 +38,7 @@ def curves(measured: Mapping[str, Mapping[str, Any]], name: str) -> "Figure":
     """Accuracy and invariance of several representations against one parameter (`measure`'s results by label)."""
     keys = [key for key in ("accuracy", "cosine") if all(key in result["curve"] for result in measured.values())]
     fig, axes = figure(4.6 * len(keys) + 0.4, 3.4, len(keys))
-    titles = {"accuracy": "linear accuracy, fitted upright", "cosine": "cosine to the upright image"}
+    titles = {"accuracy": "linear accuracy, fitted unmoved", "cosine": "cosine to the unmoved image"}
     for ax, key in zip(axes, keys, strict=True):
         for (label, result), colour in zip(measured.items(), PALETTE * 9, strict=False):
             parameter = torch.tensor(result["curve"]["parameter"])

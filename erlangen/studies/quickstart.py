@@ -36,7 +36,8 @@ class Claim:
 def quickstart(out: Path, seed: int = 0, fresh: bool = False, observers: tuple[Observer, ...] = ()) -> dict[str, Any]:
     """Trains, measures and writes `report.json` and `report.html` into `out`; returns the content of the former.
 
-    A report that exists is returned as it is, an unfinished run is resumed; `fresh` starts again.
+    A report that exists is returned as it is, an unfinished run is resumed; `fresh` starts again. `ValueError` if the
+    report that exists is of another seed.
     """
     if fresh:
         for name in ("simclr", "duet"):
@@ -44,6 +45,9 @@ def quickstart(out: Path, seed: int = 0, fresh: bool = False, observers: tuple[O
         (out / "report.json").unlink(missing_ok=True)
     if (out / "report.json").exists():
         report: dict[str, Any] = json.loads((out / "report.json").read_text())
+        made = report["protocol"]["training_seed"]
+        if made != seed:
+            raise ValueError(f"`out` (={out}) holds the report of seed {made}: name another folder or start --fresh")
         return report
     data = open_dataset("digits")
     measured: dict[str, dict[str, Any]] = {}
@@ -55,7 +59,7 @@ def quickstart(out: Path, seed: int = 0, fresh: bool = False, observers: tuple[O
         rows.append(
             {
                 "representation": label,
-                "upright": result["upright"],
+                "upright": result["unmoved"],
                 "rotated": result["accuracy"],
                 "invariance": result["invariance"],
                 "angle_r2": result["decodability"],

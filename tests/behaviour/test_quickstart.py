@@ -33,6 +33,8 @@ def test_report_and_page(short, tmp_path):
     precious.write_text("kept")
     (tmp_path / "q" / "report.json").unlink()  # as if stopped before the end: the trained encoders are used again
     assert study.quickstart(tmp_path / "q")["rows"][2]["rotated"] == report["rows"][2]["rotated"]
+    with pytest.raises(ValueError, match="report of seed 0"):
+        study.quickstart(tmp_path / "q", seed=1)
     again = study.quickstart(tmp_path / "q", seed=1, fresh=True)
     assert again["rows"][3]["angle_r2"] != report["rows"][3]["angle_r2"] and precious.exists()
 

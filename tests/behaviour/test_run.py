@@ -132,6 +132,14 @@ def test_a_run_folder_is_never_overwritten(tmp_path):
     assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
+def test_a_mistake_before_the_first_step_leaves_nothing_in_the_way(tmp_path):
+    """A run whose values were wrong can be started again in the same folder with right ones."""
+    with pytest.raises(ValueError, match="no parameter 'scale'"):
+        run_recipe(recipe("quickstart-duet", **{**SMALL, "method.group": "scale"}), tmp_path / "a")
+    run = run_recipe(recipe("quickstart-duet", **SMALL), tmp_path / "a")
+    assert run.metrics[-1]["step"] == 20
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     """The message has step, rate and images of the batch; the checkpoint before is untouched."""
     with pytest.raises(ValueError, match=r"loss of step \d+ is not finite \(learning rate .*images \[\d+, "):

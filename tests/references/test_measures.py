@@ -106,7 +106,7 @@ def test_an_invariant_encoder_measures_as_one():
     found = measure(Sorted(), data, ["quarter_turn"])["quarter_turn"]
     assert found["invariance"] == pytest.approx(1, abs=1e-6)
     assert found["decodability"] == pytest.approx(0, abs=1e-6)
-    assert found["accuracy"] == pytest.approx(found["upright"]) and found["curve"]["parameter"] == [[0], [1], [2], [3]]
+    assert found["accuracy"] == pytest.approx(found["unmoved"]) and found["curve"]["parameter"] == [[0], [1], [2], [3]]
     assert np.allclose(found["curve"]["cosine"], 1) and len(found["curve"]["accuracy"]) == 4
     pixels = measure(Pixels(1, 8), data, ["quarter_turn"])["quarter_turn"]["curve"]["cosine"]
     assert pixels[0] == pytest.approx(1, abs=1e-6) and max(pixels[1:]) < 0.9
@@ -204,7 +204,7 @@ def test_data_without_a_test_split_are_halved(labelled):
     fit, test = encoder.seen[:2]  # the upright images come first
     assert not fit & test and len(fit | test) == 31
     assert found["protocol"]["train_images"] == 16 and found["protocol"]["test_images"] == 15
-    assert ("accuracy" in found) == ("accuracy" in found["curve"]) == ("upright" in found) == labelled
+    assert ("accuracy" in found) == ("accuracy" in found["curve"]) == ("unmoved" in found) == labelled
     few = measure(Sorted(), data, ["flip"], images=5)["flip"]["protocol"]
     assert few["train_images"] == few["test_images"] == 5
 
