@@ -1,5 +1,6 @@
 """What the documents show is what the library does."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -55,3 +56,15 @@ def test_pictures_exist():
     for path in DOCUMENTS:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text()):
             assert (ROOT / target).exists(), f"{path.name}: {target}"
+
+
+def test_the_table_is_the_measured_one():
+    """The README's numbers are those of the committed results, seed 0; every claim holds for every seed."""
+    reports = json.loads((ROOT / "benchmarks" / "results" / "quickstart.json").read_text())["reports"]
+    shown = re.findall(r"^\| (.+) \|$", (ROOT / "README.md").read_text(), re.M)[1:]
+    measured = [
+        " | ".join(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values())
+        for row in reports[0]["rows"]
+    ]
+    assert shown == measured
+    assert len(reports) == 3 and all(claim["holds"] for report in reports for claim in report["claims"])

@@ -74,7 +74,7 @@ def measure(
     `transforms` are names (`rotation`, `color.hue`; `color` stands for all its parameters) or transforms. `k` values
     of the parameter, up to `images` images of each split. Per parameter: `invariance` (mean cosine, 1 is perfect),
     `decodability` (R2, held-out images), `accuracy` (a linear probe fitted on images that are not moved, mean over the
-    grid; with labels) and without moving (`unmoved`), the `curve` against the parameter, and the `protocol`.
+    grid; with labels) and without moving (`unmoved`), the `curves` against the parameter, and the `protocol`.
     """
     swept = [(*found, found[2].grid(k)) for found in _parameters(transforms, data.size)]  # a wrong name fails first
     train, test = _two_parts(data, images, seed)
@@ -87,11 +87,11 @@ def measure(
         moved = orbit(encoder, transform, name, test[0], grid)
         cosine = invariance(h_test, moved)
         r2_, penalty = decodability(orbit(encoder, transform, name, train[0], grid), moved, space.embed(grid), seed)
-        curve: dict[str, Any] = {"parameter": grid.tolist(), "cosine": cosine.tolist()}
+        curves: dict[str, Any] = {"parameter": grid.tolist(), "cosine": cosine.tolist()}
         result: dict[str, Any] = {"invariance": float(cosine.mean()), "decodability": r2_}
         if probed is not None and truth is not None:
-            curve["accuracy"] = [probed.accuracy(x, truth) for x in moved]
-            result["accuracy"] = sum(curve["accuracy"]) / len(curve["accuracy"])
+            curves["accuracy"] = [probed.accuracy(x, truth) for x in moved]
+            result["accuracy"] = sum(curves["accuracy"]) / len(curves["accuracy"])
             result["unmoved"] = probed.accuracy(h_test, truth)
         protocol = {
             "space": str(space),
@@ -105,7 +105,7 @@ def measure(
             "data": data.name,
             "seed": seed,
         }
-        results[name] = {**result, "curve": curve, "protocol": protocol}
+        results[name] = {**result, "curves": curves, "protocol": protocol}
     return results
 
 

@@ -36,19 +36,19 @@ def plain(text: str) -> str:
 
 def curves(measured: Mapping[str, Mapping[str, Any]], name: str) -> "Figure":
     """Accuracy and invariance of several representations against one parameter (`measure`'s results by label)."""
-    keys = [key for key in ("accuracy", "cosine") if all(key in result["curve"] for result in measured.values())]
+    keys = [key for key in ("accuracy", "cosine") if all(key in result["curves"] for result in measured.values())]
     fig, axes = figure(4.6 * len(keys) + 0.4, 3.4, len(keys))
     titles = {"accuracy": "linear accuracy, fitted unmoved", "cosine": "cosine to the unmoved image"}
     for ax, key in zip(axes, keys, strict=True):
         for (label, result), colour in zip(measured.items(), PALETTE * 9, strict=False):
-            parameter = torch.tensor(result["curve"]["parameter"])
+            parameter = torch.tensor(result["curves"]["parameter"])
             x = (parameter[:, 0].rad2deg() if name == "rotation" else parameter[:, -1]).tolist()
             ax.plot(
-                x, result["curve"][key], color=colour, label=plain(label), marker="o", markersize=2.5, linewidth=1.6
+                x, result["curves"][key], color=colour, label=plain(label), marker="o", markersize=2.5, linewidth=1.6
             )
         ax.set_title(titles[key], fontsize=10)
         ax.set_xlabel("angle (degrees, counter-clockwise)" if name == "rotation" else plain(name))
-        ax.set_ylim(min(0.0, *(min(result["curve"][key]) for result in measured.values())), 1.03)
+        ax.set_ylim(min(0.0, *(min(result["curves"][key]) for result in measured.values())), 1.03)
     axes[0].legend(frameon=False, fontsize=9)
     return fig
 

@@ -234,7 +234,7 @@ def test_probe_measure_and_report_write_their_files(run, erlangen):
     assert {"knn", "linear"} <= set(probed) and all(0 <= found["accuracy"] <= 1 for found in probed.values())
     assert all(found["protocol"]["data"] == "digits" for found in (*probed.values(), *measured.values()))
     assert list(measured) == ["rotation", "color.hue"]
-    assert all(len(curve) == 3 for found in measured.values() for curve in found["curve"].values())
+    assert all(len(curve) == 3 for found in measured.values() for curve in found["curves"].values())
     pictures = {"probe.png", "measure-rotation.png", "measure-color.hue.png"}
     after = content(run)
     assert set(after) - set(before) == {"probe.json", "measure.json", *pictures}
@@ -274,7 +274,7 @@ class Page(HTMLParser):
 def test_a_report_escapes_whatever_a_folder_is_called(name, run, erlangen):
     """Markup, mathematics and underscores in a folder's name or a recipe's value are text, not instructions."""
     measured = {"cosine": [1.0, 0.5], "parameter": [[0.0], [1.0]]}
-    result = {"invariance": 0.75, "curve": measured, "protocol": {"data": name}}
+    result = {"invariance": 0.75, "curves": measured, "protocol": {"data": name}}
     (run / "measure.json").write_text(json.dumps({"rotation": result}))
     record = json.loads((run / "recipe.json").read_text())
     record["values"]["data"] = name

@@ -106,9 +106,9 @@ def test_an_invariant_encoder_measures_as_one():
     found = measure(Sorted(), data, ["quarter_turn"])["quarter_turn"]
     assert found["invariance"] == pytest.approx(1, abs=1e-6)
     assert found["decodability"] == pytest.approx(0, abs=1e-6)
-    assert found["accuracy"] == pytest.approx(found["unmoved"]) and found["curve"]["parameter"] == [[0], [1], [2], [3]]
-    assert np.allclose(found["curve"]["cosine"], 1) and len(found["curve"]["accuracy"]) == 4
-    pixels = measure(Pixels(1, 8), data, ["quarter_turn"])["quarter_turn"]["curve"]["cosine"]
+    assert found["accuracy"] == pytest.approx(found["unmoved"]) and found["curves"]["parameter"] == [[0], [1], [2], [3]]
+    assert np.allclose(found["curves"]["cosine"], 1) and len(found["curves"]["accuracy"]) == 4
+    pixels = measure(Pixels(1, 8), data, ["quarter_turn"])["quarter_turn"]["curves"]["cosine"]
     assert pixels[0] == pytest.approx(1, abs=1e-6) and max(pixels[1:]) < 0.9
 
 
@@ -116,9 +116,9 @@ def test_invariance_is_the_cosine_to_the_upright_image():
     """The centroid of a spot that is turned by p has the cosine cos(p) to where it was."""
     data = Data("spots", spots(20, True, seed=0), spots(10, True, seed=2))
     found = measure(Centroid(), data, ["rotation"], k=8)["rotation"]
-    angles = torch.tensor(found["curve"]["parameter"])[:, 0]
-    np.testing.assert_allclose(found["curve"]["cosine"], angles.cos(), atol=5e-3)
-    assert found["invariance"] == pytest.approx(sum(found["curve"]["cosine"]) / 8, abs=1e-6)
+    angles = torch.tensor(found["curves"]["parameter"])[:, 0]
+    np.testing.assert_allclose(found["curves"]["cosine"], angles.cos(), atol=5e-3)
+    assert found["invariance"] == pytest.approx(sum(found["curves"]["cosine"]) / 8, abs=1e-6)
 
 
 def test_an_equivariant_encoder_decodes_the_angle():
@@ -180,7 +180,7 @@ def test_measure_is_repeatable_and_reads_no_global_state():
     for state, seed in ((0, 0), (1, 0), (0, 1)):
         torch.manual_seed(state)
         results.append(measure(Pixels(1, 8), data, ["rotation"], k=3, images=20, seed=seed)["rotation"])
-    assert results[0] == results[1] and results[0]["curve"] != results[2]["curve"]
+    assert results[0] == results[1] and results[0]["curves"] != results[2]["curves"]
     assert results[0]["protocol"]["train_images"] == results[0]["protocol"]["test_images"] == 20
 
 
@@ -204,7 +204,7 @@ def test_data_without_a_test_split_are_halved(labelled):
     fit, test = encoder.seen[:2]  # the upright images come first
     assert not fit & test and len(fit | test) == 31
     assert found["protocol"]["train_images"] == 16 and found["protocol"]["test_images"] == 15
-    assert ("accuracy" in found) == ("accuracy" in found["curve"]) == ("unmoved" in found) == labelled
+    assert ("accuracy" in found) == ("accuracy" in found["curves"]) == ("unmoved" in found) == labelled
     few = measure(Sorted(), data, ["flip"], images=5)["flip"]["protocol"]
     assert few["train_images"] == few["test_images"] == 5
 
@@ -230,9 +230,9 @@ def test_a_transform_object_is_taken_as_it_is():
     """Its own name and its own range, not the defaults of the name."""
     data = Data("noise", noise(12, labelled=False), noise(12, labelled=False, seed=1))
     found = measure(Pixels(1, 8), data, [QuarterTurn(name="mine")])
-    assert list(found) == ["mine"] and found["mine"]["curve"]["parameter"] == [[0], [1], [2], [3]]
+    assert list(found) == ["mine"] and found["mine"]["curves"]["parameter"] == [[0], [1], [2], [3]]
     (found,) = measure(Pixels(1, 8), data, [Rotation(Interval(-0.5, 0.5))], k=3).values()
-    assert np.allclose(found["curve"]["parameter"], [[-0.5], [0], [0.5]])
+    assert np.allclose(found["curves"]["parameter"], [[-0.5], [0], [0.5]])
 
 
 @pytest.mark.parametrize(

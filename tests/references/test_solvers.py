@@ -90,15 +90,15 @@ def small_difference(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat([common + 0.5 * (2 * labels[:, None] - 1), common], 1), labels
 
 
-@pytest.mark.parametrize(("make", "best"), [(noise_with_little_signal, 1.0), (small_difference, 1e-6)])
+@pytest.mark.parametrize(("make", "best"), [(noise_with_little_signal, 0.1), (small_difference, 1e-6)])
 def test_classifier_picks_the_better_penalty(make, best):
     """Of a strong and a weak penalty it picks the one that is better on new images, whichever that is."""
     x, labels = make(120, seed=0)
-    model = classifier(x, labels, penalties=(1e-6, 1.0))
+    model = classifier(x, labels, penalties=(1e-6, 0.1))
     assert model.penalty == best
     torch.testing.assert_close(model.weight, logistic_regression(x, labels, 2, best).weight)  # fitted on all rows
     new, truth = make(4000, seed=1)
-    (other,) = {1e-6, 1.0} - {best}
+    (other,) = {1e-6, 0.1} - {best}
     assert model.accuracy(new, truth) > logistic_regression(x, labels, 2, other).accuracy(new, truth) + 0.02
 
 
@@ -113,10 +113,10 @@ def test_classifier_chooses_on_held_out_rows():
     assert classifier(x, labels, penalties, seed).penalty == penalties[-1]
 
 
-def test_classifier_breaks_ties_by_the_stronger_penalty():
-    """Classes far apart, which every penalty tells apart: the simplest model."""
+def test_classifier_chooses_by_cross_entropy():
+    """Classes far apart, which every penalty tells apart without a mistake: the surest model."""
     x, labels = clusters(60, 4, 3, distance=50.0)
-    assert classifier(x, labels, (1e-3, 1e-2, 1e-1)).penalty == 1e-1
+    assert classifier(x, labels, (1e-3, 1e-2, 1e-1)).penalty == 1e-3
 
 
 def test_probe_never_chooses_by_the_test_part():
