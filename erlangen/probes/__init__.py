@@ -40,7 +40,7 @@ def probe(encoder: nn.Module, data: Data, k: int = 20, temperature: float = 0.07
             "protocol": {
                 "solver": "multinomial logistic regression, L-BFGS, float64, standardised features",
                 "penalty": linear.penalty,
-                "selection": f"penalty by cross-entropy on a fifth of the train images, seed {seed}; then fitted on all",
+                "selection": f"penalty by cross-entropy on a fifth of the train images, seed {seed}; refitted on all",
                 **shared,
             },
         },
