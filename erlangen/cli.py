@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from weakref import WeakKeyDictionary
 
 import torch
 import tyro
 from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, Positional, SuppressFixed, arg
 
 from erlangen.data import DATASETS, Data, open_dataset
-from erlangen.dist import rank
+from erlangen.dist import rank, world
 from erlangen.encoders import ENCODERS, build_encoder, load_encoder
 from erlangen.engine import process_group
 from erlangen.measures import measure
@@ -24,12 +25,13 @@ from erlangen.methods.base import Clock, Learner, Output
 from erlangen.names import lookup, unknown
 from erlangen.nets import Encoder
 from erlangen.probes import probe
-from erlangen.recipes import RECIPES, Recipe, recipe, resolved, train
+from erlangen.recipes import RECIPES, Recipe, recipe, train
 from erlangen.recipes.base import new_encoder
 from erlangen.report import plots, run_report
 from erlangen.report.page import text_table
+from erlangen.runs import resolved
 from erlangen.studies.quickstart import quickstart
-from erlangen.train import Observer
+from erlangen.train import Observer, count_steps
 from erlangen.transforms import TRANSFORMS, build_transform
 from erlangen.views import Batch
 
@@ -63,7 +65,7 @@ class Subject:
     """Pixels; the encoder's own unless given."""
     seed: int = 0
     out: str | None = None
-    """Folder for the JSON and the plot; the run folder unless given, else this folder."""
+    """Folder for the JSON and the plot; the run folder unless given, else runs/NAME."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Measure:
-    """How symmetric an encoder is, along the orbit of each transform. Writes measure.json and measure-NAME.png."""
+    """How symmetric an encoder is, along the orbit of each transform. Adds to measure.json; measure-NAME.png."""
 
     subject: Annotated[Subject, arg(name="")]
     transforms: tuple[str, ...] = ("rotation",)
@@ -137,8 +139,10 @@ def run_train(args: list[str]) -> None:
             with progress() as bar:
                 run = train(command.recipe, command.out, command.resume, observers=(bar,))
         except KeyboardInterrupt as error:
-            again = shlex.join(["erlangen", "train", *(a for a in args if a != "--resume"), "--resume"])
-            print(f"\n{error or 'stopped'}; go on with: {again}", file=sys.stderr)
+            if rank() == 0:
+                many = ["torchrun", f"--nproc_per_node={world()}", "-m"] if world() > 1 else []
+                again = shlex.join([*many, "erlangen", "train", *(a for a in args if a != "--resume"), "--resume"])
+                print(f"\n{error or 'stopped'}; go on with: {again}", file=sys.stderr)
             sys.exit(130)
         if rank() == 0:
             last = {key: value for key, value in (run.metrics or [{}])[-1].items() if key != "step"}
@@ -151,13 +155,14 @@ def plan(command: Train) -> dict[str, Any]:
     values = command.recipe
     data = open_dataset(values.data, values.data_root, values.image_size)
     learner = Learner(values.method, new_encoder(values, data))
-    per_epoch = len(data.train) // values.train.batch_size
+    values.views.build(data.channels, data.size)
+    steps, _ = count_steps(len(data.train), values.train)
     return {
         "out": command.out,
         "exists": Path(command.out).exists(),
         "images": {"train": len(data.train), "channels": data.channels, "pixels": data.size},
         "labels": data.train.labels is not None,
-        "steps": per_epoch * values.train.epochs,
+        "steps": steps,
         "parameters": {
             "encoder": sum(p.numel() for p in learner.encoder.parameters()),
             "trained": sum(p.numel() for p in learner.parameters() if p.requires_grad),
@@ -181,7 +186,8 @@ def run_measure(args: list[str]) -> None:
     command = tyro.cli(Measure, args=args, config=STYLE, prog="erlangen measure")
     encoder, data, out = examined(command.subject)
     results = measure(encoder, data, command.transforms, command.k, command.images, command.subject.seed)
-    (out / "measure.json").write_text(json.dumps(results, indent=2))
+    before = json.loads((out / "measure.json").read_text()) if (out / "measure.json").exists() else {}
+    (out / "measure.json").write_text(json.dumps({**before, **results}, indent=2))
     rows = []
     for name, found in results.items():
         plots.save(plots.curves({command.subject.encoder: found}, name), out / f"measure-{name}.png")
@@ -200,23 +206,29 @@ def examined(subject: Subject) -> tuple[Encoder, Data, Path]:
         name, root = values["probe_data"] or values["data"], root or values["data_root"]
     if encoder:
         size = size or int(encoder.spec["size"])
-    data = open_dataset(name or "digits", root, size)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    data = open_dataset(name or "digits", root, size, device)
     if encoder is None and (subject.encoder == "pixels" or subject.encoder.startswith("random:")):
         torch.manual_seed(subject.seed)
         encoder = build_encoder(subject.encoder.removeprefix("random:"), data.channels, data.size)
     elif encoder is None:
         raise unknown("encoder", subject.encoder, ["RUN_FOLDER", "FILE.safetensors", "pixels", "random:NAME"])
-    out = Path(subject.out or (place if place.is_dir() else "."))
+    out = Path(subject.out or (place if place.is_dir() else f"runs/{place.stem.replace(':', '-')}"))
     out.mkdir(parents=True, exist_ok=True)
-    return encoder, data, out
+    return encoder.to(device), data, out
 
 
 def run_quickstart(args: list[str]) -> None:
     command = tyro.cli(Quickstart, args=args, config=STYLE, prog="erlangen quickstart")
     out, start = Path(command.out), time.perf_counter()
     known = (out / "report.json").exists() and not command.fresh
-    with progress() as bar:
-        report = quickstart(out, command.seed, command.fresh, (bar,))
+    try:
+        with progress() as bar:
+            report = quickstart(out, command.seed, command.fresh, (bar,))
+    except KeyboardInterrupt as error:
+        again = f"erlangen quickstart --out {shlex.quote(command.out)} --seed {command.seed}"
+        print(f"\n{error or 'stopped'}; go on with: {again}", file=sys.stderr)
+        sys.exit(130)
     print(text_table(report["rows"]) + "\n")
     for claim in report["claims"]:
         print(f"{'yes' if claim['holds'] else 'NO '}  {claim['text']}")
@@ -275,15 +287,15 @@ def progress() -> Iterator[Observer]:
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
     bar = Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True))
-    tasks: dict[int, tuple[TaskID, float, int]] = {}  # by learner: one line for each training
+    tasks: WeakKeyDictionary[Learner[Any], tuple[TaskID, float, int]] = WeakKeyDictionary()  # a line for each training
 
     def observe(clock: Clock, learner: Learner[Any], output: Output, batch: Batch) -> Mapping[str, float]:
         if rank() == 0:
             bar.start()
-            if id(learner) not in tasks:
+            if learner not in tasks:
                 task = bar.add_task(type(learner.method).__name__, total=clock.steps, rate="")
-                tasks[id(learner)] = task, time.perf_counter(), clock.step
-            task, start, first = tasks[id(learner)]
+                tasks[learner] = task, time.perf_counter(), clock.step
+            task, start, first = tasks[learner]
             seconds = max(time.perf_counter() - start, 1e-6)
             bar.update(task, completed=clock.step, rate=f"{(clock.step - first) / seconds:.1f} steps/s")
         return {}
@@ -291,7 +303,7 @@ def progress() -> Iterator[Observer]:
     try:
         yield observe
     finally:
-        if tasks:
+        if bar.live.is_started:
             bar.stop()
 
 
@@ -318,5 +330,6 @@ def main() -> None:
     except (ValueError, OSError) as error:
         print(f"erlangen: error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        print(f"\nerlangen: {error or 'stopped'}", file=sys.stderr)
         sys.exit(130)

@@ -1,5 +1,7 @@
-"""Across ranks. Every function is differentiable (the backward sums over ranks) and the identity on one process."""
+"""Across ranks. What takes tensors is differentiable (the backward sums over ranks), the identity on one process."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -41,3 +43,29 @@ def gather(x: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "m ..."]:
 
 def mean_over_ranks(x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
     return gather(x[None]).mean(0)
+
+
+def on_rank_0(action: Callable[[], None]) -> None:
+    """Runs it on rank 0 only; a `ValueError` there is raised on every rank, so that all stop alike."""
+    problem = [""]
+    if rank() == 0:
+        try:
+            action()
+        except ValueError as error:
+            problem = [str(error)]
+    if world() > 1:
+        dist.broadcast_object_list(problem)
+    if problem[0]:
+        raise ValueError(problem[0])
+
+
+@contextmanager
+def rank_0_first() -> Iterator[None]:
+    """The block runs on rank 0, then on the others, which find what it downloaded."""
+    if rank() > 0:
+        dist.barrier()
+    try:
+        yield
+    finally:
+        if rank() == 0 and world() > 1:
+            dist.barrier()

@@ -27,8 +27,8 @@ def rewind(path: Path, step: int) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The lines as dictionaries."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """The lines as dictionaries; one that a kill cut off is left out."""
+    return [json.loads(line) for line in path.read_text().splitlines() if _step(line) < float("inf")]
 
 
 def _step(line: str) -> float:

@@ -99,6 +99,16 @@ class SyncBatchNorm(_BatchNorm):
         pass
 
     def forward(self, input: Tensor) -> Tensor:
+        return self.after(self.normalise(input))
+
+    def after(self, x: Tensor) -> Tensor:
+        """timm's `BatchNormAct2d` holds what follows it."""
+        for name in ("drop", "act"):
+            if name in self._modules:
+                x = self.get_submodule(name)(x)
+        return x
+
+    def normalise(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
@@ -118,11 +128,18 @@ class SyncBatchNorm(_BatchNorm):
         return normal.to(input.dtype)
 
 
+PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, SyncBatchNorm)
+
+
 def convert(net: nn.Module) -> nn.Module:
     """Every BatchNorm synchronised, in place: parameters, buffers and `requires_grad` stay the same objects."""
     for name, module in net.named_modules():
         if isinstance(module, _BatchNorm):
-            if not module.track_running_stats or module.momentum is None:
-                raise ValueError(f"{name} ({module}) needs `track_running_stats` and a `momentum` to run on many ranks")
+            known = type(module) in PLAIN or type(module).__name__ == "BatchNormAct2d"
+            if not known or not module.track_running_stats or module.momentum is None:
+                raise ValueError(
+                    f"{name} ({module}) cannot run on several ranks: it must be torch's BatchNorm (or timm's "
+                    "BatchNormAct2d), with `track_running_stats` and a `momentum`"
+                )
             module.__class__ = SyncBatchNorm
     return net

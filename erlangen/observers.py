@@ -68,7 +68,7 @@ class OnlineLinear(nn.Module):
 
     def __call__(self, clock: Clock, learner: Learner[Any], output: Output, batch: Batch) -> Mapping[str, float]:
         if batch.labels is not None:
-            self.fit(gather(output.features[0].detach()).float(), gather(batch.labels))
+            self.fit(gather(output.features[0].detach()).to(self.linear.weight), gather(batch.labels))
         if clock.step % (self.every * clock.steps_per_epoch) and clock.step != clock.steps:
             return {}
         return {"online_linear": self.accuracy(learner)}
@@ -83,7 +83,8 @@ class OnlineLinear(nn.Module):
     def accuracy(self, learner: Learner[Any]) -> float:
         _, test = labelled(self.data)
         assert test.labels is not None
-        logits = self.linear(self.norm.eval()(represent(learner.encoder, test.images)))
+        h = represent(learner.encoder, test.images).to(self.linear.weight)
+        logits = self.linear(self.norm.eval()(h))
         return float((logits.argmax(1) == test.labels).float().mean())
 
     def get_extra_state(self) -> dict[str, Any]:

@@ -131,13 +131,18 @@ def knn_accuracy(
     k: int = 20,
     temperature: float = 0.07,
 ) -> float:
-    """Weighted nearest neighbours (Wu et al. 2018, arXiv:1805.01978): cosine similarity s votes with exp(s / T)."""
+    """Weighted nearest neighbours (Wu et al. 2018, arXiv:1805.01978): cosine similarity s votes with exp(s / T).
+
+    `ValueError` unless `k` is at least 1 and `temperature` above 0. More neighbours than there are means all.
+    """
+    if k < 1 or not temperature > 0:
+        raise ValueError(f"nearest neighbours need `k` (={k}) >= 1 and `temperature` (={temperature}) > 0")
     bank, x = F.normalize(bank, dim=1), F.normalize(x, dim=1)
     classes = int(bank_labels.max()) + 1
     right = 0
     for part, truth in zip(torch.split(x, 1024), torch.split(labels, 1024), strict=True):
         similarity, nearest = (part @ bank.T).topk(min(k, len(bank)), dim=1)
         votes = torch.zeros(len(part), classes, dtype=x.dtype, device=x.device)
-        votes.scatter_add_(1, bank_labels[nearest], (similarity / temperature).exp())
+        votes.scatter_add_(1, bank_labels[nearest], ((similarity - 1) / temperature).exp())  # the - 1: no overflow
         right += int((votes.argmax(1) == truth).sum())
     return right / len(x)

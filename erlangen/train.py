@@ -54,14 +54,14 @@ def train(
     `ValueError` for a batch that does not fit the data or the ranks, a checkpoint of other networks, a loss that is
     not finite.
     """
-    steps, per_epoch = _steps(data, config)
+    steps, per_epoch = count_steps(len(data), config)
     torch.manual_seed(mix(config.seed, "build"))
     learner = Learner(method, encoder).to(data.images.device)
     optimizer = optim.build(learner.nets)
     probes = nn.ModuleList(observer for observer in observers if isinstance(observer, nn.Module))
     done = _resume(folder, learner, optimizer, probes) if folder else 0
     forward = parallel(learner).train()
-    finite = _Finite(data, optim, config, steps, per_epoch)
+    finite = _Finite(learner, data, optim, config)
     with _ctrl_c() as stop_asked:
         for step in range(done, steps):
             torch.manual_seed(mix(config.seed, "step", step, rank()))  # dropout, draws inside networks
@@ -76,36 +76,37 @@ def train(
             learner.after_step(output.carry, clock)
             finite.see(step, output.loss.detach())
 
-            logs = clock.step % config.log_every == 0 or clock.step == steps
+            last = clock.step == steps
+            logs, saves = (last or clock.step % every == 0 for every in (config.log_every, config.save_every))
+            if logs or saves or clock.step % (config.probe_every * per_epoch) == 0:
+                finite.check(clock)  # before anybody reads or keeps what comes of it
             values = _values(clock, output, rate(optim, step, steps, per_epoch)) if logs else {}
             for observe in observers:
                 values |= observe(clock, learner, output, batch)
             stops = (logs or world() == 1) and _any_rank(stop_asked(), output.loss.device)
-            saves = stops or clock.step % config.save_every == 0 or clock.step == steps
-            if logs or saves:
-                finite.check()  # so that a good checkpoint is never followed by a bad one
-            if folder and rank() == 0:
-                if values:
-                    journal.append(folder / "metrics.jsonl", clock.step, values)
-                if saves:
+            if folder and rank() == 0 and values:
+                journal.append(folder / "metrics.jsonl", clock.step, values)
+            if saves or stops:
+                finite.check(clock)
+                if folder and rank() == 0:
                     _save(folder, clock.step, learner, optimizer, probes)
-            if stops and clock.step < steps:
+            if stops and not last:
                 raise Stopped(f"stopped after step {clock.step} of {steps}")
     return learner
 
 
-def _steps(data: Split, config: TrainConfig) -> tuple[int, int]:
-    """All steps and those of an epoch."""
+def count_steps(images: int, config: TrainConfig) -> tuple[int, int]:
+    """All steps and those of an epoch; `ValueError` for values that cannot be."""
     size = config.batch_size
-    if size > len(data):
-        raise ValueError(f"`batch_size` (={size}) is larger than the data set, which has {len(data)} images")
+    if size > images:
+        raise ValueError(f"`batch_size` (={size}) is larger than the data set, which has {images} images")
     if size % world() or size // world() < 2:
         least = f"at least two images for each of {world()} ranks" if world() > 1 else "at least 2"
         raise ValueError(f"`batch_size` (={size}) must be {least}, the same number on each")
     for name in ("epochs", "log_every", "probe_every", "save_every"):
         if getattr(config, name) < 1:
             raise ValueError(f"`{name}` (={getattr(config, name)}) must be at least 1")
-    return config.epochs * (len(data) // size), len(data) // size
+    return config.epochs * (images // size), images // size
 
 
 def _values(clock: Clock, output: Output, lr: float) -> dict[str, float]:
@@ -146,22 +147,26 @@ def _resume(folder: Path, learner: Learner[Any], optimizer: torch.optim.Optimize
 class _Finite:
     """Remembers the first step whose loss was not finite, on the device, so that only `check` has to wait for it."""
 
-    def __init__(self, data: Split, optim: Optim, config: TrainConfig, steps: int, per_epoch: int) -> None:
-        self.data, self.optim, self.config, self.steps, self.per_epoch = data, optim, config, steps, per_epoch
+    def __init__(self, learner: Learner[Any], data: Split, optim: Optim, config: TrainConfig) -> None:
+        self.learner, self.data, self.optim, self.config = learner, data, optim, config
         self.first_bad = torch.full((), -1, device=data.images.device)
 
     def see(self, step: int, loss: Tensor) -> None:
         self.first_bad = torch.where((self.first_bad < 0) & ~loss.isfinite(), step, self.first_bad)
 
-    def check(self) -> None:
-        step = int(self.first_bad)
-        if step >= 0:
-            lr = rate(self.optim, step, self.steps, self.per_epoch)
-            images = self.data.rows(self.config.seed, step, self.config.batch_size).tolist()
-            raise ValueError(
-                f"the loss of step {step + 1} is not finite (learning rate {lr:.3g}; images {images}): "
-                "lower the learning rate or look at these images"
-            )
+    def check(self, clock: Clock) -> None:
+        """`ValueError` if a loss so far, or a weight now, is not finite."""
+        step, what = int(self.first_bad), "the loss of"
+        if step < 0:
+            if bool(torch.stack(torch._foreach_norm(list(self.learner.parameters()))).isfinite().all()):
+                return
+            step, what = clock.step - 1, "a weight after"
+        lr = rate(self.optim, step, clock.steps, clock.steps_per_epoch)
+        images = self.data.rows(self.config.seed, step, self.config.batch_size).tolist()
+        raise ValueError(
+            f"{what} step {step + 1} is not finite (learning rate {lr:.3g}; images {images}): "
+            "lower the learning rate or look at these images"
+        )
 
 
 def _any_rank(flag: bool, device: torch.device) -> bool:

@@ -107,10 +107,10 @@ class Transform(Protocol):
     ) -> Float[Tensor, "n c h2 w2"]: ...
 
 
-def check_probability(value: float) -> None:
-    """For the constructors of transforms."""
+def check_probability(value: float, name: str = "probability") -> None:
+    """For the constructors of transforms and view policies."""
     if not 0 <= value <= 1:
-        raise ValueError(f"`probability` (={value}) must lie in [0, 1]")
+        raise ValueError(f"`{name}` (={value}) is a probability: it must lie in [0, 1]")
 
 
 def sample(transform: Transform, u: Float[Tensor, "n k"]) -> dict[str, Float[Tensor, "n _"]]:
@@ -130,7 +130,8 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         names = [t.name for t in self.transforms]
-        if len(set(names)) < len(names):
+        params = [name for t in self.transforms for name in t.spaces]
+        if len(set(names)) < len(names) or len(set(params)) < len(params):
             raise ValueError(f"two transforms of a pipeline have the same `name` ({', '.join(names)}); rename one")
 
     @property
@@ -152,10 +153,14 @@ class Pipeline:
         missing = [name for name in self.spaces if name not in params]
         if missing:
             raise ValueError(f"`params` lack {', '.join(missing)}; a replay needs {', '.join(self.spaces)}")
+        wrong = [name for name in self.spaces if len(params[name]) != len(batch.images)]
+        if wrong:
+            raise ValueError(f"`params` of {', '.join(wrong)} need one row for each of the {len(batch.images)} images")
+        params = {name: p.to(batch.images.device) for name, p in params.items()}
         images = to_float(batch.images)
         for t in self.transforms:
             images = t.apply(images, {name: params[name] for name in t.spaces})
-        return View(images, dict(params), self.spaces, batch.index, batch.labels)
+        return View(images, params, self.spaces, batch.index, batch.labels)
 
 
 @dataclass(frozen=True)
@@ -184,6 +189,9 @@ def replay(
 
 
 def _batch(images: Tensor) -> Batch:
+    if images.ndim != 4 or not (images.dtype == torch.uint8 or images.is_floating_point()):
+        kind = f"{images.dtype} of shape {tuple(images.shape)}"
+        raise ValueError(f"`images` ({kind}) must be (n, c, h, w), uint8 or float in [0, 1]")
     return Batch(images, torch.arange(len(images), device=images.device))
 
 

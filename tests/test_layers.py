@@ -12,7 +12,7 @@ ROWS = [
     {"spaces", "losses", "dist", "names"},
     {"views", "nets"},
     {"transforms", "encoders", "solvers"},
-    {"methods", "data", "optim", "checkpoint", "journal", "engine"},
+    {"methods", "data", "optim", "checkpoint", "journal", "engine", "runs"},
     {"probes", "measures"},
     {"observers"},
     {"train"},

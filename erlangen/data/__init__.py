@@ -45,7 +45,10 @@ def open_dataset(
         train, test = draw_shapes(size=image_size or 32)
         data = Data(name, train, test)
     elif name in TORCHVISION:
-        here = [place, place / name, place / TORCHVISION[name] / "raw", Path("/usr/share/datasets") / name]
+        own = {name, TORCHVISION[name]}
+        others = {*TORCHVISION, *TORCHVISION.values()} - own  # the files of all have the same names
+        here = [place / name, place / TORCHVISION[name] / "raw", Path("/usr/share/datasets") / name]
+        here += [] if place.name in others else [place]
         data = (idx(here, name) if "mnist" in name else None) or from_torchvision(name, place)
     else:
         raise unknown("data set", name, DATASETS)

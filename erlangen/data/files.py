@@ -18,15 +18,15 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", "
 def folder(path: Path, size: int) -> Data:
     """All images below `path`, resized (short side) and cropped (centre) to `size`, in memory as uint8.
 
-    With `train/` and `test/` (or `val/`) inside, these are the splits; else there is no test split. If every image of
+    `train/` and `test/` (or `val/`) inside are the splits; without them all images are for training. If every image of
     a split lies in a sub-folder, the sub-folders directly below the split are the classes; else there are no labels.
     All colour unless all are grey. `ValueError` for an empty folder or an image that cannot be read, with its path.
     """
     if not path.is_dir():
         raise ValueError(f"no folder {path}: give folder:PATH with the path of a folder of images")
     train, test = path / "train", next((path / name for name in ("test", "val") if (path / name).is_dir()), None)
-    roots = [train, test] if test and train.is_dir() else [path]
-    files = {root: sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES) for root in roots}
+    roots = [train, *([test] if test else [])] if train.is_dir() else [path]
+    files = {root: sorted(f for f in root.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file()) for root in roots}
     for root, found in files.items():
         if not found:
             raise ValueError(f"folder {root} holds no images; looked for {' '.join(SUFFIXES)}")
@@ -54,7 +54,7 @@ def _is_grey(file: Path) -> bool:
     try:
         with Image.open(file) as image:
             return image.mode in ("1", "L", "I;16")
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"cannot read the image {file}: {error}") from error
 
 
@@ -68,7 +68,7 @@ def _read(file: Path, size: int, grey: bool) -> "np.ndarray[tuple[int, int, int]
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
             upright = upright.convert("L" if grey else "RGB")
             return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR)).reshape(size, size, -1)
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"cannot read the image {file}: {error}") from error
 
 

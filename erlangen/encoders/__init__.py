@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from erlangen.encoders.frozen import Pixels
+from erlangen.encoders.frozen import Frozen, Pixels
 from erlangen.encoders.resnet import resnet
 from erlangen.encoders.small import Small
 from erlangen.names import lookup, unknown
@@ -68,10 +68,11 @@ def build_encoder(
     return encoder
 
 
-def save_encoder(path: Path, encoder: Encoder) -> None:
+def save_encoder(path: str | Path, encoder: Encoder) -> None:
     """Weights and, as metadata, all that `load_encoder` needs to build the network again."""
     from safetensors.torch import save_file
 
+    path, encoder = Path(path), encoder.encoder if isinstance(encoder, Frozen) else encoder
     metadata = {**{key: str(value) for key, value in encoder.spec.items()}, "erlangen": version("erlangen")}
     part = path.with_suffix(".part")
     save_file({k: t.detach().cpu().contiguous() for k, t in encoder.state_dict().items()}, part, metadata)

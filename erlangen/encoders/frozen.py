@@ -18,7 +18,7 @@ class Pixels(Encoder):
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
         self.dim = channels * size * size
-        self.spec = {"name": "pixels", "channels": channels, "size": size}
+        self.spec = {"name": "pixels", "channels": channels, "size": size, "stem": "", "mean": "null", "std": "null"}
 
     def features(self, images: Float[Tensor, "n c h w"], layers: Sequence[str]) -> dict[str, Tensor]:
         return {}
@@ -52,22 +52,22 @@ class Frozen(Encoder):
 def represent(
     encoder: torch.nn.Module, images: Shaped[Tensor, "n c h w"], batch_size: int = 512
 ) -> Float[Tensor, "n d"]:
-    """What the encoder makes of images (uint8, or float in [0, 1]), in eval mode, without gradient, in float32.
+    """What the encoder makes of images (uint8, or float in [0, 1]), in eval mode, without gradient.
 
-    Computed where the encoder is, returned where the images are; each module is given back in the mode that it had.
+    Computed where the encoder is and in its precision, returned where the images are, in float32 at least; each module
+    is given back in the mode that it had.
     `ValueError` if a representation is not finite.
     """
     training = [module for module in encoder.modules() if module.training]
     encoder.eval()
     try:
-        device = next(encoder.parameters(), images).device
-        parts = [
-            encoder(to_float(part.to(device))).float().to(images.device) for part in torch.split(images, batch_size)
-        ]
+        like = next(encoder.parameters(), to_float(images[:1]))
+        parts = [encoder(to_float(part.to(like.device)).to(like.dtype)) for part in torch.split(images, batch_size)]
     finally:
         for module in training:
             module.training = True
-    h = torch.cat(parts)
+    h = torch.cat(parts).to(images.device)
+    h = h if h.dtype == torch.float64 else h.float()
     if not bool(h.isfinite().all()):
         raise ValueError("the encoder gives representations that are not finite: its training diverged")
     return h

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from erlangen.names import lookup
 from erlangen.nets import Encoder, Normalize
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
@@ -88,7 +89,7 @@ class ResNet(Encoder):
         maps, x = {}, self.maxpool(self.relu(self.bn1(self.conv1(self.normalize(images)))))
         for name in LAYERS:
             maps[name] = x = self.get_submodule(name)(x)
-        return {name: maps[name] for name in layers}
+        return {name: lookup("layer", name, maps) for name in layers}
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         return self.features(images, LAYERS[-1:])[LAYERS[-1]].mean((2, 3))

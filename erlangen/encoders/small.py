@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from erlangen.names import lookup
 from erlangen.nets import Encoder, Normalize
 
 WIDTHS, STRIDES = (16, 32, 64, 256), (1, 2, 2, 1)
@@ -34,7 +35,7 @@ class Small(Encoder):
         maps, x = {}, self.normalize(images)
         for name in self.layers:
             maps[name] = x = self.get_submodule(name)(x)
-        return {name: maps[name] for name in layers}
+        return {name: lookup("layer", name, maps) for name in layers}
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         h: Tensor = self.norm(self.features(images, self.layers[-1:])[self.layers[-1]].mean((2, 3)))

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from jaxtyping import Float
 from torch import Tensor
 
-from erlangen.names import unknown
+from erlangen.names import lookup, unknown
 from erlangen.nets import Encoder, Normalize
 
 
@@ -25,11 +25,11 @@ class Timm(Encoder):
         except TypeError:
             self.model = timm.create_model(name, **arguments)
         self.normalize = normalize
-        self.dim = self.model.num_features
+        self.dim = getattr(self.model, "head_hidden_size", None) or self.model.num_features
         self.layers = tuple(info["module"] for info in self.model.feature_info)
 
     def features(self, images: Float[Tensor, "n c h w"], layers: Sequence[str]) -> dict[str, Tensor]:
-        places = sorted(self.layers.index(name) for name in layers)
+        places = sorted(lookup("layer", name, {x: i for i, x in enumerate(self.layers)}) for name in layers)
         maps = self.model.forward_intermediates(self.normalize(images), indices=places, intermediates_only=True)
         return {self.layers[place]: x for place, x in zip(places, maps, strict=True)}
 

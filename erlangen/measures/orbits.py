@@ -64,7 +64,7 @@ def decodability(
 def measure(
     encoder: nn.Module,
     data: Data,
-    transforms: Sequence[str | Transform],
+    transforms: str | Sequence[str | Transform],
     k: int = 24,
     images: int = 1000,
     seed: int = 0,
@@ -76,13 +76,15 @@ def measure(
     `decodability` (R2, held-out images), `accuracy` (a linear probe fitted on images that are not moved, mean over the
     grid; with labels) and without moving (`unmoved`), the `curves` against the parameter, and the `protocol`.
     """
-    swept = [(*found, found[2].grid(k)) for found in _parameters(transforms, data.size)]  # a wrong name fails first
+    if k < 2 or images < 2:
+        raise ValueError(f"a measure needs `k` (={k}) and `images` (={images}) of at least 2")
+    sweeps = _sweeps(transforms, data.size, k)  # a wrong name fails first
     train, test = _two_parts(data, images, seed)
     h_train, h_test = represent(encoder, train[0]), represent(encoder, test[0])
     labels, truth = train[1], test[1]
     probed = classifier(h_train, labels, seed=seed) if labels is not None and truth is not None else None
     results: dict[str, Any] = {}
-    for transform, name, space, grid in swept:
+    for transform, name, space, grid in sweeps:
         grid = grid.to(data.train.images.device)
         moved = orbit(encoder, transform, name, test[0], grid)
         cosine = invariance(h_test, moved)
@@ -101,24 +103,34 @@ def measure(
             "invariance": "cosine of test images with themselves moved, mean over images and grid",
             "decodability": f"ridge on standardised features to the embedded parameter, penalty {penalty:g} chosen on a"
             " fifth of the train images, R2 on test images, mean over outputs",
-            "accuracy": "logistic regression fitted on train images that are not moved, test images moved",
             "data": data.name,
             "seed": seed,
         }
+        if probed is not None:
+            protocol["accuracy"] = f"logistic regression (penalty {probed.penalty:g}) fitted on train images not moved"
         results[name] = {**result, "curves": curves, "protocol": protocol}
     return results
 
 
-def _parameters(transforms: Sequence[str | Transform], size: int) -> list[tuple[Transform, str, Space]]:
-    """Transform, parameter name and space of all that is to be swept."""
-    found: list[tuple[Transform, str, Space]] = []
-    for item in transforms:
+def _sweeps(
+    transforms: str | Sequence[str | Transform], size: int, k: int
+) -> list[tuple[Transform, str, Space, Float[Tensor, "_ _"]]]:
+    """Transform, parameter name, space and grid of all that is swept: not an order, nor a range of one point."""
+    found: dict[str, tuple[Transform, str, Space, Tensor]] = {}
+    for item in [transforms] if isinstance(transforms, str) else transforms:
         transform = build_transform(item.partition(".")[0], size) if isinstance(item, str) else item
         spaces = {name: space for name, space in transform.spaces.items() if not isinstance(space, Choice)}
         if isinstance(item, str) and "." in item:
             spaces = {item: lookup("parameter", item, spaces)}
-        found += [(transform, name, space) for name, space in spaces.items()]
-    return found
+        for name, space in spaces.items():
+            if name in found:
+                raise ValueError(f"`transforms` have two parameters {name!r}: rename one")
+            grid = space.grid(k)
+            if bool(grid.diff(dim=0).any()):
+                found[name] = transform, name, space, grid
+    if not found:
+        raise ValueError(f"`transforms` (={transforms}) have no parameter that varies: name at least one")
+    return list(found.values())
 
 
 def _two_parts(data: Data, images: int, seed: int) -> tuple[tuple[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]:
@@ -130,6 +142,8 @@ def _two_parts(data: Data, images: int, seed: int) -> tuple[tuple[Tensor, Tensor
     else:
         other = torch.randperm(len(data.test), generator=generator(seed, "measure", "test"))
         parts = [data.train.take(order[:images]), data.test.take(other[:images])]
+    if len(parts) < 2 or min(len(part.images) for part in parts) < 2:
+        raise ValueError(f"a measure fits on images and tests on others: data {data.name!r} have too few, at least 4")
     fit, test = ((part.images, part.labels) for part in parts)
     return fit, test
 

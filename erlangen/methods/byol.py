@@ -24,6 +24,10 @@ class BYOL:
     hidden: int = 4096
     out: int = 256
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay <= 1:
+            raise ValueError(f"`decay` (={self.decay}) must lie in [0, 1]")
+
     def build(self, encoder: Encoder) -> Nets:
         online = Branch(encoder, mlp(encoder.dim, self.hidden, self.out))
         return Nets(online, mlp(self.out, self.hidden, self.out))

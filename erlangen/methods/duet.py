@@ -15,7 +15,9 @@ from torch import Tensor
 from erlangen import losses
 from erlangen.dist import gather
 from erlangen.methods.base import Clock, Output, pair
+from erlangen.names import lookup
 from erlangen.nets import Branch, Encoder, mlp
+from erlangen.spaces import Switch
 from erlangen.views import View
 
 
@@ -31,6 +33,15 @@ class DUET:
     hidden: tuple[int, ...] = (2048, 2048)
     out: int = 128
 
+    def __post_init__(self) -> None:
+        lookup("target", self.target, dict.fromkeys(("vm", "ga")))
+        lookup("marginal", self.marginal, dict.fromkeys(("mean", "sum")))
+        if self.bins < 2 or not self.temperature > 0 or not (self.width is None or self.width > 0):
+            raise ValueError(
+                f"DUET needs `bins` (={self.bins}) of at least 2, and `temperature` (={self.temperature}) and "
+                f"`width` (={self.width}) above 0"
+            )
+
     def build(self, encoder: Encoder) -> Branch:
         if encoder.dim % self.bins:
             raise ValueError(f"`bins` (={self.bins}) must divide the width of the encoder (={encoder.dim})")
@@ -44,6 +55,8 @@ class DUET:
         g = torch.cat([view1.unit(self.group), view2.unit(self.group)])
         if g.shape[1] != 1:
             raise ValueError(f"`group` (={self.group!r}) has {g.shape[1]} numbers: the group axis follows a single one")
+        if self.target == "vm" and isinstance(view1.spaces[self.group], Switch):
+            raise ValueError(f"`target` (=vm) is periodic: on and off of {self.group!r} look alike to it; take ga")
         structure = self.structure(torch.cat([h1, h2]), g)
         logs = {"contrast": contrast.detach(), "structure": structure.detach()}
         return Output(contrast + self.weight * structure, [h1, h2], [z1, z2], logs)
@@ -56,7 +69,7 @@ class DUET:
         """How far the marginal over the group axis is from the target at g in [0, 1]: mean Jensen-Shannon, in nats."""
         grid = self.grid(h)
         logits = grid.mean(-1) if self.marginal == "mean" else grid.sum(-1)
-        width = self.width or (3.0 if self.target == "vm" else 0.2)
+        width = self.width if self.width is not None else 3.0 if self.target == "vm" else 0.2
         return losses.jensen_shannon(logits.log_softmax(-1), losses.log_target(g, self.bins, self.target, width))
 
     def after_step(self, nets: Branch, carry: dict[str, Tensor], clock: Clock) -> None:

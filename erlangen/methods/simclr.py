@@ -27,6 +27,10 @@ class SimCLR:
     one_batch: bool = True  # BatchNorm's statistics over both views together; else view by view
     scale: float = 1.0  # of the loss: 2 is the sum of both directions
 
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"`temperature` (={self.temperature}) must be above 0")
+
     def build(self, encoder: Encoder) -> Branch:
         projector = mlp(encoder.dim, *self.hidden, self.out, bias=self.hidden_bias, last_norm=self.last_norm)
         return Branch(encoder, projector)

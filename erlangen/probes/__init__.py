@@ -32,7 +32,7 @@ def probe(encoder: nn.Module, data: Data, k: int = 20, temperature: float = 0.07
     return {
         "knn": {
             "accuracy": knn_accuracy(bank, train.labels, x, test.labels, k, temperature),
-            "protocol": {"k": k, "temperature": temperature, "similarity": "cosine", **shared},
+            "protocol": {"k": min(k, len(bank)), "temperature": temperature, "similarity": "cosine", **shared},
         },
         "linear": {
             "accuracy": linear.accuracy(x, test.labels),

@@ -5,7 +5,7 @@ from typing import Any
 
 from erlangen.names import lookup
 from erlangen.recipes import basics, duet, issl, quickstart
-from erlangen.recipes.base import Recipe, Run, change, resolved, train
+from erlangen.recipes.base import Recipe, Run, change, train
 
 RECIPES: Mapping[str, Recipe] = {**basics.RECIPES, **duet.RECIPES, **issl.RECIPES, **quickstart.RECIPES}
 
@@ -19,4 +19,4 @@ def recipe(name: str, **changes: Any) -> Recipe:
     return changed
 
 
-__all__ = ["RECIPES", "Recipe", "Run", "recipe", "resolved", "train"]
+__all__ = ["RECIPES", "Recipe", "Run", "recipe", "train"]

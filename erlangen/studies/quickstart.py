@@ -17,9 +17,10 @@ from erlangen.data import Data, open_dataset
 from erlangen.encoders.frozen import Pixels
 from erlangen.measures import measure
 from erlangen.nets import Encoder
-from erlangen.recipes.base import environment, new_encoder, train
+from erlangen.recipes.base import new_encoder, train
 from erlangen.recipes.quickstart import RECIPES
 from erlangen.report import page, plots
+from erlangen.runs import environment
 from erlangen.train import Observer
 from erlangen.transforms import Rotation
 from erlangen.views import replay
@@ -40,8 +41,11 @@ def quickstart(out: Path, seed: int = 0, fresh: bool = False, observers: tuple[O
     report that exists is of another seed.
     """
     if fresh:
-        for name in ("simclr", "duet"):
-            shutil.rmtree(out / name, ignore_errors=True)
+        for folder in (out / "simclr", out / "duet"):
+            if folder.exists():
+                if not (folder / "recipe.json").exists():
+                    raise ValueError(f"{folder} is no run folder and is not deleted: name another `out` (={out})")
+                shutil.rmtree(folder)
         (out / "report.json").unlink(missing_ok=True)
     if (out / "report.json").exists():
         report: dict[str, Any] = json.loads((out / "report.json").read_text())

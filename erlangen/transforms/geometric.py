@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from erlangen.names import lookup
 from erlangen.spaces import Box, Circle, Cyclic, Interval, Space, Switch
 from erlangen.transforms.resample import crop_weights
 from erlangen.views import check_probability
@@ -44,9 +45,9 @@ class ResizedCrop:
 
     def apply(self, images: Images, params: Params) -> Float[Tensor, "n c s s"]:
         height, width = images.shape[-2:]
-        top, left, h, w = params[self.name].to(images.dtype).unbind(1)
-        rows = crop_weights(top * height, h * height, height, self.size)
-        columns = crop_weights(left * width, w * width, width, self.size)
+        top, left, h, w = params[self.name].unbind(1)
+        rows = crop_weights(top * height, h * height, height, self.size).to(images.dtype)
+        columns = crop_weights(left * width, w * width, width, self.size).to(images.dtype)
         return rows[:, None] @ images @ columns[:, None].mT
 
 
@@ -130,6 +131,7 @@ class Rotation:
 
     def __post_init__(self) -> None:
         check_probability(self.probability)
+        lookup("fill", self.fill, dict.fromkeys(("zeros", "border", "reflection")))
         if isinstance(self.angles, Circle) and self.angles.period != math.tau:
             raise ValueError(f"`angles` (={self.angles}) are radians: the period of the circle is 2 pi")
 

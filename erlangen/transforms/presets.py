@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from erlangen.transforms import blur_kernel
 from erlangen.transforms.geometric import HorizontalFlip, ResizedCrop, Rotation
 from erlangen.transforms.photometric import ColorJitter, GaussianBlur, Grayscale
-from erlangen.views import Pipeline, Pipelines, Transform, Views
+from erlangen.views import Pipeline, Pipelines, Transform, Views, check_probability
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,12 @@ class SimCLRViews:
     gray: float = 0.2
     blur: float = 0.0
     rotation: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "gray", "blur", "rotation"):
+            check_probability(getattr(self, name), name)
+        if self.strength < 0:
+            raise ValueError(f"`strength` (={self.strength}) of the colour jitter must be 0 or more")
 
     def build(self, channels: int, size: int) -> Views:
         s = self.strength

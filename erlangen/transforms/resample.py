@@ -13,8 +13,8 @@ def crop_weights(
     The edges of the segment are edges: what lies outside has no weight, as when the crop is cut out first.
     """
     step = (length / size)[:, None, None]
-    centres = start[:, None, None] + (torch.arange(size, device=start.device)[:, None] + 0.5) * step
-    pixels = torch.arange(source, device=start.device) + 0.5
+    centres = start[:, None, None] + (torch.arange(size).to(start)[:, None] + 0.5) * step
+    pixels = torch.arange(source).to(start) + 0.5
     weights = (1 - ((pixels - centres) / step.clamp_min(1)).abs()).clamp_min(0)
     # a whole-pixel segment may come out of fractions with a rounding error: an overlap of 1e-3 pixels is none
     slack = (length / 4).clamp_max(1e-3)

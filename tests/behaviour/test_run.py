@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -141,11 +141,24 @@ def test_a_mistake_before_the_first_step_leaves_nothing_in_the_way(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
-    """The message has step, rate and images of the batch; the checkpoint before is untouched."""
-    with pytest.raises(ValueError, match=r"loss of step \d+ is not finite \(learning rate .*images \[\d+, "):
-        go(tmp_path, "SimCLR", optim=SGD(lr=1e18), steps=12, save_every=1, log_every=6)
-    for path in (tmp_path / "checkpoints").glob("*.pt"):
-        assert torch.load(path, weights_only=True)
+    """The message has step, rate and images of the batch; the checkpoints before are whole and finite."""
+    wild = {**SMALL, "optim": SGD(lr=1e18), "train.save_every": 1, "train.log_every": 6}
+    with pytest.raises(ValueError, match=r"step \d+ is not finite \(learning rate .*images \[\d+, "):
+        run_recipe(recipe("simclr", **wild), tmp_path / "a")
+    assert not (tmp_path / "a" / "done").exists() and not (tmp_path / "a" / "encoder.safetensors").exists()
+    with pytest.raises(ValueError, match=r"the loss of step 1 is not finite \(learning rate .*images \[\d+, "):
+        run_recipe(recipe("simclr", **SMALL, **{"method": Poisoned()}), tmp_path / "b")
+    for path in tmp_path.rglob("*.pt"):
+        assert all(t.isfinite().all() for t in torch.load(path, weights_only=True)["nets"].values())
+
+
+@dataclass(frozen=True)
+class Poisoned(SimCLR):
+    """Its loss is not a number."""
+
+    def loss(self, nets, views):
+        output = super().loss(nets, views)
+        return replace(output, loss=output.loss * float("nan"))
 
 
 @pytest.mark.parametrize("size, message", [(1, "at least 2"), (65, "larger than the data set, which has 64")])
