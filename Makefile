@@ -1,4 +1,4 @@
-# Every target works on a machine that has python3 with venv, make and a package index.
+# Every target works on a machine that has python3, pip, make and a package index.
 PYTHON ?= python3
 BIN = .venv/bin
 
@@ -24,6 +24,6 @@ soak: install
 install: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(PYTHON) -m venv --clear --without-pip .venv
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@

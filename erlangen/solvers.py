@@ -143,6 +143,7 @@ def knn_accuracy(
     for part, truth in zip(torch.split(x, 1024), torch.split(labels, 1024), strict=True):
         similarity, nearest = (part @ bank.T).topk(min(k, len(bank)), dim=1)
         votes = torch.zeros(len(part), classes, dtype=x.dtype, device=x.device)
-        votes.scatter_add_(1, bank_labels[nearest], ((similarity - 1) / temperature).exp())  # the - 1: no overflow
+        weights = ((similarity - similarity[:, :1]) / temperature).exp()  # the nearest has 1: no overflow
+        votes.scatter_add_(1, bank_labels[nearest], weights)
         right += int((votes.argmax(1) == truth).sum())
     return right / len(x)

@@ -4,10 +4,19 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side
 
-from jaxtyping import install_import_hook
+import jaxtyping
+import pytest
 
-install_import_hook("erlangen", "typed.typed")
+jaxtyping.install_import_hook("erlangen", "typed.typed")
 
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def unchecked():
+    """Without the checks, as a user has it, for what the library itself must refuse."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -8,6 +8,8 @@ import torch
 from erlangen.data.base import Split
 from erlangen.encoders import build_encoder
 from erlangen.methods import discover
+from erlangen.methods.duet import DUET
+from erlangen.methods.simclr import SimCLR
 from erlangen.optim import SGD
 from erlangen.train import TrainConfig
 from erlangen.transforms.presets import SimCLRViews
@@ -30,6 +32,13 @@ def shrink(method: Any) -> Any:
 
 
 METHODS = {name: shrink(cls()) for name, cls in discover().items()}
+
+VARIANTS = {
+    "SimCLR as in DUET": shrink(
+        SimCLR(temperature=0.1, hidden=(64, 64), hidden_bias=True, last_norm=True, one_batch=False, scale=2.0)
+    ),
+    "DUET, Gaussian, sum": shrink(DUET(target="ga", marginal="sum", weight=100.0)),
+}
 
 
 def colours(n: int = 64, size: int = 16) -> Split:

@@ -280,3 +280,12 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     assert torch.equal(*orders)
     others = [numbers(50).batch(7, 5, 10).index, numbers(50).batch(8, 0, 10).index]
     assert not any(torch.equal(orders[0][:10], other) for other in others)
+
+
+def test_a_folder_that_is_named_like_another_set_is_not_taken(tmp_path):
+    """The files of mnist and fashion-mnist have the same names: the folder's own name decides."""
+    (tmp_path / "fashion-mnist").mkdir()
+    mnist(tmp_path / "fashion-mnist")
+    assert open_dataset("fashion-mnist", str(tmp_path / "fashion-mnist")).name == "fashion-mnist"
+    with pytest.raises(ValueError, match="mnist"):
+        open_dataset("mnist", str(tmp_path / "fashion-mnist"))

@@ -39,6 +39,15 @@ def test_report_and_page(short, tmp_path):
     assert again["rows"][3]["angle_r2"] != report["rows"][3]["angle_r2"] and precious.exists()
 
 
+def test_fresh_deletes_runs_only(tmp_path):
+    """A folder that is no run is not deleted."""
+    (tmp_path / "simclr").mkdir()
+    (tmp_path / "simclr" / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match="no run folder and is not deleted"):
+        study.quickstart(tmp_path, fresh=True)
+    assert (tmp_path / "simclr" / "thesis.tex").exists()
+
+
 def test_claims_that_fail_are_said():
     """Each claim is judged by the table: a table that breaks one breaks exactly that one."""
     good = [

@@ -11,17 +11,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from small import METHODS, OPTIM, POLICY, colours, config, encoder
 
-from erlangen import checkpoint, losses, recipe
+from erlangen import checkpoint, journal, losses, recipe
 from erlangen import train as run_recipe
 from erlangen.data.base import Data
 from erlangen.methods.base import Output
+from erlangen.methods.byol import BYOL
+from erlangen.methods.duet import DUET
 from erlangen.methods.simclr import SimCLR
 from erlangen.nets import Branch, mlp
 from erlangen.observers import CollapseMonitor, CollapseWarning, OnlineKNN, OnlineLinear
 from erlangen.optim import SGD, Group
 from erlangen.train import Stopped, train
+from erlangen.transforms.presets import SimCLRViews
 
 SMALL = {"train.epochs": 2, "train.batch_size": 128, "train.save_every": 4, "train.log_every": 2}
 
@@ -86,14 +90,20 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
     folder.mkdir()
     done = subprocess.run([sys.executable, "-c", script, str(Path(__file__).parent), str(folder)], timeout=120)
     assert done.returncode == -signal.SIGKILL and state(folder)[0] == 8  # steps 9 to 11 are lost
-    with (folder / "metrics.jsonl").open("a") as journal:
-        journal.write('{"step": 10, "loss": 1.0}\n{"step": 1')  # as a kill in the middle of a line leaves it
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 10, "loss": 1.0}\n{"step": 1')  # as a kill in the middle of a line leaves it
     go(folder)
     go(tmp_path / "whole")
     assert same(state(tmp_path / "whole"), state(folder))
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6, 8, 10, 12]
     assert lines == [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_journal_cut_off_by_a_kill_is_read(tmp_path):
+    """The last, incomplete line is left out."""
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
+    assert journal.read(tmp_path / "metrics.jsonl") == [{"step": 1, "loss": 2.0}]
 
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path):
@@ -238,3 +248,49 @@ def test_simclr_needs_other_images():
     """One pair has no negatives: refused by the loss itself."""
     with pytest.raises(ValueError, match="the batch has 1"):
         losses.nt_xent(torch.randn(1, 4), torch.randn(1, 4), SimCLR().temperature)
+
+
+def test_probe_data_gets_nearest_neighbours_and_no_other_labels(tmp_path):
+    """Training images without labels, probed on labelled others: kNN is logged, no classifier is fed foreign labels."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i in range(16):
+        pixels = torch.randint(0, 256, (20, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(i))
+        Image.fromarray(pixels.numpy()).save(pictures / f"{i}.png")
+    values = {"data": f"folder:{pictures}", "probe_data": "digits", "image_size": 16, "train.batch_size": 8}
+    run = run_recipe(recipe("simclr", **values, **{"train.epochs": 1}), tmp_path / "a")
+    assert "online_knn" in run.metrics[-1] and "online_linear" not in run.metrics[-1]
+    with pytest.raises(ValueError, match="`probe_data` .* 3 channels"):
+        run_recipe(recipe("simclr", **{**values, "probe_data": "shapes"}, **{"train.epochs": 1}))
+
+
+def test_training_works_in_another_default_precision():
+    """Under a default of float64 everything, the online probes too, is float64."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        run = run_recipe(recipe("simclr", **SMALL, **{"train.probe_every": 1}))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert next(run.encoder.parameters()).dtype == torch.float64
+
+
+def test_values_that_cannot_be_are_refused_where_they_are_given(unchecked):
+    """By construction, with the name and the value."""
+    for make, name in [
+        (lambda: DUET(bins=0), r"`bins` \(=0\)"),
+        (lambda: DUET(width=0.0), r"`width` \(=0.0\)"),
+        (lambda: DUET(target="gauss"), "no target 'gauss'"),
+        (lambda: SimCLR(temperature=0.0), r"`temperature` \(=0.0\)"),
+        (lambda: BYOL(decay=1.5), r"`decay` \(=1.5\)"),
+        (lambda: SimCLRViews(gray=1.5), r"`gray` \(=1.5\)"),
+        (lambda: SimCLRViews(strength=-1.0), r"`strength` \(=-1.0\)"),
+    ]:
+        with pytest.raises(ValueError, match=name):
+            make()
+
+
+def test_duet_refuses_a_periodic_target_for_a_switch():
+    """Off and on are one point of the circle: von Mises cannot tell a flip."""
+    views = SimCLRViews().build(3, 16)
+    with pytest.raises(ValueError, match="take ga"):
+        train(DUET(group="flip"), encoder(), views, colours(), OPTIM, config(2))

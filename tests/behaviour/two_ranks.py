@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 import torch
-from small import METHODS, OPTIM, POLICY, colours, config, encoder
+from small import METHODS, OPTIM, POLICY, VARIANTS, colours, config, encoder
 from torch import Tensor
 
 from erlangen.dist import gather, rank
@@ -23,7 +23,9 @@ def trace(name: str) -> dict[str, Tensor]:
                 seen[f"gradient {clock.step} {key}"] = p.grad.clone()
         return {}
 
-    learner = train(METHODS[name], encoder(), POLICY.build(3, 16), colours(), OPTIM, config(4), [record])
+    learner = train(
+        {**METHODS, **VARIANTS}[name], encoder(), POLICY.build(3, 16), colours(), OPTIM, config(4), [record]
+    )
     return {**seen, **learner.state_dict()}
 
 
@@ -31,7 +33,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     failed = []
-    alone = {name: trace(name) for name in METHODS}  # no process group yet
+    alone = {name: trace(name) for name in (*METHODS, *VARIANTS)}  # no process group yet
     with process_group():
         for name, one in alone.items():
             two = trace(name)

@@ -368,3 +368,33 @@ def test_bytes_become_floats_in_the_unit_interval(name):
     assert view.images.dtype == torch.float32
     assert view.images.min() >= 0 and view.images.max() <= 1 + 1e-6
     assert torch.equal(augment(images, []).images, images.float() / 255)
+
+
+def test_parameters_of_one_name_are_refused():
+    """Two transforms whose parameters would share a name cannot be told apart in a view."""
+    with pytest.raises(ValueError, match="same `name`"):
+        Pipeline((ColorJitter(name="a"), HorizontalFlip(name="a.hue")))
+
+
+def test_replay_needs_a_row_for_each_image(unchecked):
+    """Parameters of another batch are refused by name."""
+    with pytest.raises(ValueError, match="flip need one row for each of the 3 images"):
+        replay(torch.rand(3, 1, 8, 8), [HorizontalFlip()], {"flip": torch.ones(1, 1)})
+
+
+@pytest.mark.parametrize("images", [torch.rand(3, 8, 8), torch.zeros(2, 3, 8, 8, dtype=torch.int64)])
+def test_augment_takes_batches_of_bytes_or_floats(images, unchecked):
+    """Anything else is refused with its shape and kind."""
+    with pytest.raises(ValueError, match=r"`images` \(torch.*must be \(n, c, h, w\), uint8 or float"):
+        augment(images, [HorizontalFlip()])
+
+
+def test_float32_images_under_another_default_precision():
+    """Every transform works on float32 images when the default is float64, and gives float32."""
+    images = torch.rand(2, 3, 16, 16, dtype=torch.float32)
+    torch.set_default_dtype(torch.float64)
+    try:
+        for name in TRANSFORMS:
+            assert augment(images, [build_transform(name, 16)]).images.dtype == torch.float32, name
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -271,3 +271,18 @@ def test_pixels_are_the_image():
     x = (images(3, 2, 8) * 255).round().to(torch.uint8)
     assert torch.equal(represent(Pixels(2, 8), x), x.flatten(1).float() / 255)
     assert Pixels(2, 8).dim == 128
+
+
+@pytest.mark.parametrize("name", ["timm/lcnet_050", "timm/mobilenetv3_small_050"])
+def test_dim_is_the_width_of_what_timm_returns(name):
+    """Also where a model has a layer between its pooling and its classifier."""
+    encoder = build_encoder(name, 3, 32).eval()
+    assert encoder(torch.rand(2, 3, 32, 32)).shape == (2, encoder.dim)
+
+
+def test_pixels_and_frozen_encoders_are_saved_and_loaded(tmp_path):
+    """A baseline without weights, and a frozen encoder, which comes back as what it holds; a path may be a string."""
+    images = torch.rand(2, 1, 8, 8)
+    for i, encoder in enumerate((Pixels(1, 8), Frozen(build_encoder("small", 1, 8)))):
+        save_encoder(f"{tmp_path}/{i}.safetensors", encoder)
+        assert torch.equal(load_encoder(f"{tmp_path}/{i}.safetensors")(images), encoder.eval()(images))

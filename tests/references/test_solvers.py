@@ -231,3 +231,20 @@ def test_held_out_partitions(n, fraction, size):
     assert torch.equal(fit, again[0]) and torch.equal(choose, again[1])
     if n == 100:
         assert not torch.equal(choose, held_out(n, fraction, seed=2)[1])
+
+
+def test_knn_at_a_low_temperature_is_the_nearest_neighbour():
+    """exp(s / T) must not overflow: at T = 0.001 the nearest alone decides."""
+    bank, x = normal(50, 6, seed=0).float(), normal(30, 6, seed=1).float()
+    labels = torch.arange(50) % 5
+    cosine = torch.nn.functional.cosine_similarity(x[:, None], bank[None], dim=-1)
+    truth = labels[cosine.argmax(1)]
+    assert knn_accuracy(bank, labels, x, truth, k=20, temperature=0.001) == 1.0
+
+
+@pytest.mark.parametrize(("k", "temperature"), [(0, 0.1), (-1, 0.1), (5, 0.0), (5, -1.0)])
+def test_knn_refuses_what_cannot_be(k, temperature):
+    """Both values are named with what is allowed."""
+    x, labels = normal(4, 3, seed=0), torch.arange(4) % 2
+    with pytest.raises(ValueError, match=rf"`k` \(={k}\) >= 1 and `temperature` \(={temperature}\) > 0"):
+        knn_accuracy(x, labels, x, labels, k, temperature)
