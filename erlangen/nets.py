@@ -2,6 +2,7 @@
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from erlangen.dist import gather, world
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """Images (n, c, h, w) in [0, 1] to representations (n, dim). An interface: normalisation is its first layer.
 
     `layers` names what `features` can return: maps (n, c, h, w) or tokens (n, t, c). `spec` says how to build the
@@ -23,8 +24,9 @@ class Encoder(nn.Module):
     layers: tuple[str, ...]
     spec: dict[str, str | int]
 
+    @abstractmethod
     def features(self, images: Float[Tensor, "n c h w"], layers: Sequence[str]) -> dict[str, Tensor]:
-        raise NotImplementedError
+        """The outputs of these layers, by name; `ValueError` for a layer that does not exist."""
 
 
 class Normalize(nn.Module):

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from erlangen.names import lookup
 from erlangen.nets import Encoder
 from erlangen.views import to_float
 
@@ -21,7 +22,7 @@ class Pixels(Encoder):
         self.spec = {"name": "pixels", "channels": channels, "size": size, "stem": "", "mean": "null", "std": "null"}
 
     def features(self, images: Float[Tensor, "n c h w"], layers: Sequence[str]) -> dict[str, Tensor]:
-        return {}
+        return {name: lookup("layer", name, {}) for name in layers}
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         return images.flatten(1)

@@ -61,6 +61,7 @@ def train(
 ) -> Run:
     """Trains a recipe, on one process or on the ranks that torchrun started, into the folder `out` if given.
 
+    What is random follows from the recipe's seed alone: torch's default generators are seeded anew at each step.
     `ValueError` if `out` exists, unless `resume` says to go on where it stopped: then it must hold the same recipe.
     """
     folder = Path(out) if out else None

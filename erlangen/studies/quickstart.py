@@ -1,7 +1,7 @@
 """The story of the field in three minutes: what invariance buys, what it costs, and what equivariance keeps.
 
-SimCLR and DUET learn from the same views of handwritten digits, turned at random. SimCLR forgets the angle, so that a
-classifier fitted on upright digits still works on turned ones; DUET keeps it, so that it can be read off.
+SimCLR and DUET learn from the same views of handwritten digits, turned at random. SimCLR becomes invariant, so that a
+classifier fitted on upright digits still works on turned ones; DUET keeps the angle, so that it can be read off.
 """
 
 import json
