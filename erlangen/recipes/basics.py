@@ -1,7 +1,7 @@
 """SimCLR and BYOL in their plain form, on whatever data you name.
 
-`erlangen train simclr`, `erlangen train byol`: on digits, about half a minute each on two CPU cores. Test accuracy, mean
-of seeds 0 to 2 and their range (benchmarks/results/recipes.json; raw pixels: kNN 0.969, linear 0.967):
+`erlangen train simclr`, `erlangen train byol`: on digits, about half a minute each on two CPU cores. Test accuracy,
+mean of seeds 0 to 2 and their range (benchmarks/results/recipes.json; raw pixels: kNN 0.969, linear 0.967):
 simclr kNN 0.983 (0.982-0.984), linear 0.993 (0.991-0.993); byol kNN 0.967 (0.962-0.976), linear 0.987 (0.982-0.991).
 """
 

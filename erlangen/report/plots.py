@@ -48,7 +48,7 @@ def curves(measured: Mapping[str, Mapping[str, Any]], name: str) -> "Figure":
             )
         ax.set_title(titles[key], fontsize=10)
         ax.set_xlabel("angle (degrees, counter-clockwise)" if name == "rotation" else plain(name))
-        ax.set_ylim(min(0.0, *(min(result["curves"][key]) for result in measured.values())), 1.03)
+        ax.set_ylim(min(0.0, *(min(result["curves"][key]) - 0.03 for result in measured.values())), 1.03)
     axes[0].legend(frameon=False, fontsize=9)
     return fig
 

@@ -70,7 +70,7 @@ def quickstart(out: Path, seed: int = 0, fresh: bool = False, observers: tuple[O
                 "seconds": round(time.perf_counter() - start),
             }
         )
-    protocol = {**measured["DUET"]["protocol"], "angles": ANGLES, "training_seed": seed, "environment": environment()}
+    protocol = {**together(measured), "angles": ANGLES, "training_seed": seed, "environment": environment()}
     report = {"rows": rows, "claims": [vars(claim) for claim in claims(rows)], "protocol": protocol}
     (out / "report.html").write_text(html(report, measured, data), encoding="utf-8")
     (out / "report.json").write_text(json.dumps(report, indent=2))
@@ -87,6 +87,16 @@ def represented_by(label: str, data: Data, out: Path, seed: int, observers: tupl
     if label == "random encoder":
         return new_encoder(recipe, data)
     return train(recipe, out / name, resume=(out / name).exists(), observers=observers).encoder
+
+
+def together(measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The protocols of all rows as one: what differs (the penalties chosen) by representation."""
+    protocols = {label: result["protocol"] for label, result in measured.items()}
+    merged: dict[str, Any] = {}
+    for key in protocols["pixels"]:
+        values = {label: protocol[key] for label, protocol in protocols.items()}
+        merged[key] = values["pixels"] if len(set(values.values())) == 1 else values
+    return merged
 
 
 def claims(rows: list[dict[str, Any]]) -> list[Claim]:

@@ -23,7 +23,7 @@ def test_report_and_page(short, tmp_path):
     columns = ["representation", "upright", "rotated", "invariance", "angle_r2", "seconds"]
     assert [list(row) for row in report["rows"]] == [columns] * 4
     assert all(0 <= row[key] <= 1 for row in report["rows"] for key in ("upright", "rotated"))
-    assert report["protocol"]["angles"] == 4 and "penalty" in report["protocol"]["decodability"]
+    assert report["protocol"]["angles"] == 4 and "penalty" in str(report["protocol"]["accuracy"])
     html = (tmp_path / "q" / "report.html").read_text()
     assert "<script" not in html and "http" not in html and html.count("data:image/png") == 2
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "q").rglob("*") if path.is_file()}
