@@ -2,7 +2,6 @@
 
 import copy
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -11,22 +10,23 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from erlangen.dist import gather, world
+from erlangen.names import lookup
 
 
-class Encoder(nn.Module, ABC):
-    """Images (n, c, h, w) in [0, 1] to representations (n, dim). An interface: normalisation is its first layer.
+class Encoder(nn.Module):
+    """Images (n, c, h, w) in [0, 1] to representations (n, dim); normalisation is its first layer.
 
     `layers` names what `features` can return: maps (n, c, h, w) or tokens (n, t, c). `spec` says how to build the
     encoder again, so that a file of weights needs nothing else.
     """
 
     dim: int
-    layers: tuple[str, ...]
+    layers: tuple[str, ...] = ()
     spec: dict[str, str | int]
 
-    @abstractmethod
     def features(self, images: Float[Tensor, "n c h w"], layers: Sequence[str]) -> dict[str, Tensor]:
-        """The outputs of these layers, by name; `ValueError` for a layer that does not exist."""
+        """The outputs of these layers, by name; `ValueError` for a layer that does not exist. Here there are none."""
+        return {name: lookup("layer", name, {}) for name in layers}
 
 
 class Normalize(nn.Module):

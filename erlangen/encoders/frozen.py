@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from erlangen.names import lookup
 from erlangen.nets import Encoder
 from erlangen.views import to_float
 
@@ -14,15 +13,10 @@ from erlangen.views import to_float
 class Pixels(Encoder):
     """No network: the image itself, flattened; the baseline of every table."""
 
-    layers = ()
-
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
         self.dim = channels * size * size
         self.spec = {"name": "pixels", "channels": channels, "size": size, "stem": "", "mean": "null", "std": "null"}
-
-    def features(self, images: Float[Tensor, "n c h w"], layers: Sequence[str]) -> dict[str, Tensor]:
-        return {name: lookup("layer", name, {}) for name in layers}
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         return images.flatten(1)
