@@ -2,7 +2,8 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -22,7 +23,7 @@ class Encoder(nn.Module):
 
     dim: int
     layers: tuple[str, ...] = ()
-    spec: dict[str, str | int]
+    spec: Mapping[str, str | int] = MappingProxyType({})
 
     def features(self, images: Float[Tensor, "n c h w"], layers: Sequence[str]) -> dict[str, Tensor]:
         """The outputs of these layers, by name; `ValueError` for a layer that does not exist. Here there are none."""

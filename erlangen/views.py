@@ -8,7 +8,6 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Generator, Tensor
-from torch.utils._pytree import register_dataclass
 
 from erlangen.dist import rank, world
 from erlangen.spaces import Space
@@ -193,7 +192,3 @@ def _batch(images: Tensor) -> Batch:
         kind = f"{images.dtype} of shape {tuple(images.shape)}"
         raise ValueError(f"`images` ({kind}) must be (n, c, h, w), uint8 or float in [0, 1]")
     return Batch(images, torch.arange(len(images), device=images.device))
-
-
-register_dataclass(Batch)
-register_dataclass(View)

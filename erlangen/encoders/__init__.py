@@ -73,6 +73,8 @@ def save_encoder(path: str | Path, encoder: Encoder) -> None:
     from safetensors.torch import save_file
 
     path, encoder = Path(path), encoder.encoder if isinstance(encoder, Frozen) else encoder
+    if not encoder.spec:
+        raise ValueError(f"{type(encoder).__name__} cannot be saved: only what `build_encoder` made can be built again")
     metadata = {**{key: str(value) for key, value in encoder.spec.items()}, "erlangen": version("erlangen")}
     part = path.with_suffix(".part")
     save_file({k: t.detach().cpu().contiguous() for k, t in encoder.state_dict().items()}, part, metadata)

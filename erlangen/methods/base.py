@@ -7,7 +7,6 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
-from torch.utils._pytree import register_dataclass
 
 from erlangen.dist import mean_over_ranks
 from erlangen.nets import Encoder
@@ -25,9 +24,6 @@ class Output:
     embeddings: list[Float[Tensor, "n d"]]  # what the loss compares, per view: the collapse monitor reads it
     logs: dict[str, Float[Tensor, ""]] = field(default_factory=dict)  # detached, read on logging steps only
     carry: dict[str, Shaped[Tensor, "n ..."]] = field(default_factory=dict)  # detached rows, for `after_step`
-
-
-register_dataclass(Output)
 
 
 @dataclass(frozen=True, slots=True)

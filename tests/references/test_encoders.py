@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from erlangen.encoders import build_encoder, load_encoder, save_encoder
 from erlangen.encoders.frozen import Frozen, Pixels, represent
+from erlangen.nets import Encoder
 
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
@@ -286,3 +287,20 @@ def test_pixels_and_frozen_encoders_are_saved_and_loaded(tmp_path):
     for i, encoder in enumerate((Pixels(1, 8), Frozen(build_encoder("small", 1, 8)))):
         save_encoder(f"{tmp_path}/{i}.safetensors", encoder)
         assert torch.equal(load_encoder(f"{tmp_path}/{i}.safetensors")(images), encoder.eval()(images))
+
+
+def test_an_encoder_of_ones_own_needs_a_width_only():
+    """Names no layers, can be frozen; is not saved, for nobody could build it again."""
+
+    class Mean(Encoder):
+        dim = 3
+
+        def forward(self, images):
+            return images.mean((2, 3))
+
+    frozen = Frozen(Mean())
+    assert frozen.features(torch.rand(2, 3, 8, 8), ()) == {} and frozen(torch.rand(2, 3, 8, 8)).shape == (2, 3)
+    with pytest.raises(ValueError, match="no layer 'conv1'"):
+        frozen.features(torch.rand(2, 3, 8, 8), ("conv1",))
+    with pytest.raises(ValueError, match="Mean cannot be saved"):
+        save_encoder("nowhere.safetensors", frozen)
