@@ -109,3 +109,19 @@ def test_byol_target_follows_the_schedule():
 
     net.after_step({}, Clock(1, 100, 10))
     assert torch.allclose(online - target, torch.full_like(target, METHODS["BYOL"].decay), atol=1e-5)
+
+
+def test_byol_compares_predictions_with_the_target():
+    """The loss is that of the predictor's outputs against the target network's, crosswise, computed by hand."""
+    net = learner("BYOL")
+    with torch.no_grad():
+        for p in net.nets.target.parameters():
+            p.add_(0.1 * torch.randn_like(p))  # so that target and online differ
+    view1, view2 = views()
+    unit = torch.nn.functional.normalize
+    expected = torch.zeros(())
+    for a, b in ((view1, view2), (view2, view1)):
+        p = unit(net.nets.predictor(net.nets.online(a.images)[1]))
+        t = unit(net.nets.target(b.images)[1])
+        expected = expected + (p - t).square().sum(1).mean()
+    assert torch.allclose(net([view1, view2]).loss, expected, atol=1e-5)

@@ -158,6 +158,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     assert not (tmp_path / "a" / "done").exists() and not (tmp_path / "a" / "encoder.safetensors").exists()
     with pytest.raises(ValueError, match=r"the loss of step 1 is not finite \(learning rate .*images \[\d+, "):
         run_recipe(recipe("simclr", **SMALL, **{"method": Poisoned()}), tmp_path / "b")
+    one_step = {"train.epochs": 1, "train.batch_size": 1347, "optim": SGD(lr=1e38)}  # no loss comes after this update
+    with pytest.raises(ValueError, match="a weight after step 1 is not finite"):
+        run_recipe(recipe("simclr", **one_step), tmp_path / "c")
     for path in tmp_path.rglob("*.pt"):
         assert all(t.isfinite().all() for t in torch.load(path, weights_only=True)["nets"].values())
 
