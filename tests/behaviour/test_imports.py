@@ -13,7 +13,7 @@ sys.meta_path.insert(0, Blocked())
 """
 
 
-def python(script: str, folder=None) -> subprocess.CompletedProcess[str]:
+def check_runs(script: str, folder=None) -> subprocess.CompletedProcess[str]:
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     return done
@@ -25,7 +25,7 @@ def test_importing_erlangen_imports_nothing_heavy():
     script = (
         f"import sys, torch; before = set(sys.modules); import erlangen; print({heavy!r} & (set(sys.modules) - before))"
     )
-    assert python(script).stdout.strip() == "set()"
+    assert check_runs(script).stdout.strip() == "set()"
 
 
 def test_the_main_job_needs_neither_torchvision_nor_timm(tmp_path):
@@ -62,4 +62,4 @@ else:
     raise SystemExit("cifar10 opened without torchvision")
 """
     )
-    python(script, tmp_path)
+    check_runs(script, tmp_path)

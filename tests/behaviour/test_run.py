@@ -244,7 +244,9 @@ def test_healthy_runs_do_not_warn(name):
     """100 steps of each method pass without a word about collapse."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", CollapseWarning)
-        train(METHODS[name], encoder(), POLICY.build(3, 16), colours(), OPTIM, config(100), [CollapseMonitor(10)])
+        monitor = CollapseMonitor(10)
+        train(METHODS[name], encoder(), POLICY.build(3, 16), colours(), OPTIM, config(100), [monitor])
+    assert not monitor.warned
 
 
 def test_simclr_needs_other_images():

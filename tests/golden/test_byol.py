@@ -2,7 +2,7 @@
 
 import pytest
 from torch import Tensor, nn
-from vectors import Case, cases, close
+from vectors import Case, cases, check_close
 
 from erlangen.losses import regression
 from erlangen.nets import cosine_decay, ema_
@@ -20,11 +20,11 @@ def test_loss(case, original):
     p1, p2 = case["p1"].requires_grad_(), case["p2"].requires_grad_()
     loss = regression(p1, case["z2"]) + regression(p2, case["z1"])
     scale, shift = AFFINE[original]
-    close(scale * loss + shift, case[f"{original}_loss"], **FLOAT64)
+    check_close(scale * loss + shift, case[f"{original}_loss"], **FLOAT64)
     loss.backward()
     for name, p in (("p1", p1), ("p2", p2)):
         if case.holds(f"{original}_grad_{name}"):
-            close(scale * p.grad, case[f"{original}_grad_{name}"], **FLOAT64)
+            check_close(scale * p.grad, case[f"{original}_grad_{name}"], **FLOAT64)
 
 
 @cases("byol_schedule*.npz")
@@ -32,7 +32,7 @@ def test_decay(case):
     """The target's decay at every step, past the end too."""
     base, steps = case.value("byol_base_ema"), int(case.value("total_steps"))
     for step, decay in zip(case["step"].tolist(), case["byol_target_ema"].tolist(), strict=True):
-        close(cosine_decay(base, step, steps), decay, **FLOAT64)
+        check_close(cosine_decay(base, step, steps), decay, **FLOAT64)
 
 
 class Holder(nn.Module):
@@ -55,8 +55,8 @@ def test_moving_average(case):
     """One update of a target's parameter."""
     target, online = Holder({"w": case["ema_target"]}), Holder({"w": case["ema_online"]})
     ema_(target, online, case.value("ema_tau"))
-    close(target.tensors()["w"], case["ema_result"], **FLOAT64)
-    close(online.tensors()["w"], case["ema_online"], rtol=0, atol=0)
+    check_close(target.tensors()["w"], case["ema_result"], **FLOAT64)
+    check_close(online.tensors()["w"], case["ema_online"], rtol=0, atol=0)
 
 
 def target_and_online(case: Case) -> tuple[Holder, Holder]:
@@ -70,7 +70,7 @@ def test_moving_average_with_statistics(case):
     target, online = target_and_online(case)
     ema_(target, online, case.value("gamma"), statistics=True)
     for name, value in after.items():
-        close(target.tensors()[name], value, **FLOAT32)
+        check_close(target.tensors()[name], value, **FLOAT32)
 
 
 @cases("relic_model*.npz")
@@ -80,9 +80,9 @@ def test_moving_average_without_statistics(case):
     target, online = target_and_online(case)
     ema_(target, online, case.value("gamma"))
     for name, _ in target.named_parameters():
-        close(target.get_parameter(name), after[name.replace("/", ".")], **FLOAT32)
+        check_close(target.get_parameter(name), after[name.replace("/", ".")], **FLOAT32)
     for name, _ in target.named_buffers():
-        close(target.get_buffer(name), before[name.replace("/", ".")], rtol=0, atol=0)
+        check_close(target.get_buffer(name), before[name.replace("/", ".")], rtol=0, atol=0)
 
 
 @cases("relic_model*.npz")
@@ -92,4 +92,4 @@ def test_no_decay_is_a_copy(case):
     ema_(target, online, 0.0, statistics=True)
     for name, value in case.under("after_copy/target_encoder.").items():
         if value.is_floating_point():
-            close(target.tensors()[name], value, rtol=0, atol=0)
+            check_close(target.tensors()[name], value, rtol=0, atol=0)

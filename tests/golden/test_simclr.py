@@ -4,7 +4,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from vectors import Case, cases, close
+from vectors import Case, cases, check_close
 
 from erlangen.methods.simclr import SimCLR
 from erlangen.nets import Branch, Encoder
@@ -68,10 +68,10 @@ def test_loss_and_gradients(case):
     z = case["z"].requires_grad_()
     output = method.loss(nets, [view(half) for half in z.chunk(2)])
     output.loss.backward()
-    close(output.loss, case["loss"], rtol=1e-9, atol=0)
-    close(z.grad, case["grad_z"], rtol=1e-9, atol=1e-11)
+    check_close(output.loss, case["loss"], rtol=1e-9, atol=0)
+    check_close(z.grad, case["grad_z"], rtol=1e-9, atol=1e-11)
     for name, norm in case.under("gradnorm.projector.").items() if names else ():
-        close(nets.projector.get_parameter(names[name]).grad.norm(), norm, rtol=1e-9, atol=1e-11)
+        check_close(nets.projector.get_parameter(names[name]).grad.norm(), norm, rtol=1e-9, atol=1e-11)
 
 
 @every
@@ -80,7 +80,7 @@ def test_loss_in_float32(case):
     method, nets, _ = build(case)
     loss = method.loss(nets.float(), [view(half) for half in case["z"].float().chunk(2)]).loss
     assert loss.dtype == torch.float32
-    close(loss, case["loss_f32"], rtol=1e-5, atol=0)
+    check_close(loss, case["loss_f32"], rtol=1e-5, atol=0)
 
 
 @every
@@ -89,8 +89,8 @@ def test_logs(case):
     method, nets, _ = build(case)
     loss = method.loss(nets, [view(half) for half in case["z"].chunk(2)]).loss
     negatives = len(case["z"]) - 1
-    close(case["log.n_negatives"], negatives, rtol=0, atol=0)
-    close(math.log(negatives) - loss, case["log.I_q_zm"], rtol=1e-9, atol=1e-11)
+    check_close(case["log.n_negatives"], negatives, rtol=0, atol=0)
+    check_close(math.log(negatives) - loss, case["log.I_q_zm"], rtol=1e-9, atol=1e-11)
 
 
 @every
@@ -101,4 +101,4 @@ def test_running_statistics(case):
     for _ in range(2):
         method.loss(nets, [view(half) for half in case["z"].chunk(2)])
     for name, value in after.items():
-        close(nets.projector.get_buffer(names[name]), value, rtol=1e-9, atol=1e-11)
+        check_close(nets.projector.get_buffer(names[name]), value, rtol=1e-9, atol=1e-11)

@@ -73,7 +73,7 @@ def cases(files: str, key: str = "()") -> pytest.MarkDecorator:
     return pytest.mark.parametrize("case", found or [absent], ids=str)
 
 
-def close(value: Tensor | float, golden: Tensor | float, rtol: float, atol: float) -> None:
+def check_close(value: Tensor | float, golden: Tensor | float, rtol: float, atol: float) -> None:
     """Fails with both numbers."""
     value, golden = (torch.as_tensor(x).detach().double() for x in (value, golden))
     torch.testing.assert_close(value, golden, rtol=rtol, atol=atol)

@@ -4,124 +4,33 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import torch
 import tyro
-from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, Positional, SuppressFixed, arg
 
+from erlangen.cli.options import STYLE, List, Measure, Probe, Quickstart, Report, Show, Subject, Train
+from erlangen.cli.progress import progress
 from erlangen.data import DATASETS, Data, open_dataset
 from erlangen.dist import rank, world
 from erlangen.encoders import ENCODERS, build_encoder, load_encoder
 from erlangen.engine import process_group
 from erlangen.measures import measure
 from erlangen.methods import discover
-from erlangen.methods.base import Clock, Learner, Output
+from erlangen.methods.base import Learner
 from erlangen.names import lookup, unknown
 from erlangen.nets import Encoder
 from erlangen.probes import probe
-from erlangen.recipes import RECIPES, Recipe, recipe, train
+from erlangen.recipes import RECIPES, recipe, train
 from erlangen.recipes.base import new_encoder
 from erlangen.report import plots, run_report
 from erlangen.report.page import text_table
 from erlangen.runs import resolved
 from erlangen.studies.quickstart import quickstart
-from erlangen.train import Observer, count_steps
+from erlangen.train import count_steps
 from erlangen.transforms import TRANSFORMS, build_transform
-from erlangen.views import Batch
-
-STYLE = (AvoidSubcommands, SuppressFixed, FlagCreatePairsOff)
-
-
-@dataclass(frozen=True)
-class Train:
-    """Train a recipe; every value below can be changed."""
-
-    recipe: Annotated[Recipe, arg(name="")]
-    out: str
-    """Folder of the run; one that exists is refused unless --resume."""
-    resume: bool = False
-    """Go on where the run in --out stopped."""
-    dry_run: bool = False
-    """Say what would be done, and do nothing."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is examined, and on what."""
-
-    encoder: Positional[str]
-    """A run folder, a .safetensors file, `pixels`, or `random:NAME` for an encoder without training."""
-    data: str | None = None
-    """Data set (see `erlangen list data`); for a run folder its own unless given, else digits."""
-    data_root: str | None = None
-    """Where data sets are looked for and downloaded to."""
-    image_size: int | None = None
-    """Pixels; the encoder's own unless given."""
-    seed: int = 0
-    out: str | None = None
-    """Folder for the JSON and the plot; the run folder unless given, else runs/NAME."""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """How useful a frozen encoder is: kNN and linear accuracy. Writes probe.json and probe.png."""
-
-    subject: Annotated[Subject, arg(name="")]
-    k: int = 20
-    """Nearest neighbours."""
-    temperature: float = 0.07
-    """Of their votes."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """How symmetric an encoder is, along the orbit of each transform. Adds to measure.json; measure-NAME.png."""
-
-    subject: Annotated[Subject, arg(name="")]
-    transforms: tuple[str, ...] = ("rotation",)
-    """Names (see `erlangen list transforms`) or parts of them: rotation color.hue"""
-    k: int = 24
-    """Values of each parameter."""
-    images: int = 1000
-    """At most so many of each split."""
-
-
-@dataclass(frozen=True)
-class Quickstart:
-    """Train SimCLR and DUET on turned digits and compare what they keep: one table, in three minutes on two cores."""
-
-    out: str = "runs/quickstart"
-    seed: int = 0
-    fresh: bool = False
-    """Start again; otherwise a finished report is shown and an unfinished run is resumed."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """Write report.html of a run folder: one self-contained page."""
-
-    run: Positional[str]
-
-
-@dataclass(frozen=True)
-class Show:
-    """Print every value of a recipe as JSON."""
-
-    recipe: Positional[str]
-
-
-@dataclass(frozen=True)
-class List:
-    """List what exists: recipes, methods, transforms, encoders, data."""
-
-    kind: Positional[str] = "all"
-    json: bool = False
 
 
 def run_train(args: list[str]) -> None:
@@ -277,34 +186,6 @@ def tables(kinds: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, st
 
 def first_line(thing: object) -> str:
     return (thing.__doc__ or "").partition("\n")[0]
-
-
-@contextmanager
-def progress() -> Iterator[Observer]:
-    """An observer that draws a bar with rate and time left on the terminal (rank 0)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-    bar = Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True))
-    tasks: WeakKeyDictionary[Learner[Any], tuple[TaskID, float, int]] = WeakKeyDictionary()  # a line for each training
-
-    def observe(clock: Clock, learner: Learner[Any], output: Output, batch: Batch) -> Mapping[str, float]:
-        if rank() == 0:
-            bar.start()
-            if learner not in tasks:
-                task = bar.add_task(type(learner.method).__name__, total=clock.steps, rate="")
-                tasks[learner] = task, time.perf_counter(), clock.step
-            task, start, first = tasks[learner]
-            seconds = max(time.perf_counter() - start, 1e-6)
-            bar.update(task, completed=clock.step, rate=f"{(clock.step - first) / seconds:.1f} steps/s")
-        return {}
-
-    try:
-        yield observe
-    finally:
-        if bar.live.is_started:
-            bar.stop()
 
 
 COMMANDS: Mapping[str, tuple[Callable[[list[str]], None], type[Any]]] = {

@@ -1,0 +1,96 @@
+"""What each command takes: tyro makes the options from the fields, and their help from the comments."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, Positional, SuppressFixed, arg
+
+from erlangen.recipes import Recipe
+
+STYLE = (AvoidSubcommands, SuppressFixed, FlagCreatePairsOff)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a recipe; every value below can be changed."""
+
+    recipe: Annotated[Recipe, arg(name="")]
+    out: str
+    """Folder of the run; one that exists is refused unless --resume."""
+    resume: bool = False
+    """Go on where the run in --out stopped."""
+    dry_run: bool = False
+    """Say what would be done, and do nothing."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is examined, and on what."""
+
+    encoder: Positional[str]
+    """A run folder, a .safetensors file, `pixels`, or `random:NAME` for an encoder without training."""
+    data: str | None = None
+    """Data set (see `erlangen list data`); for a run folder its own unless given, else digits."""
+    data_root: str | None = None
+    """Where data sets are looked for and downloaded to."""
+    image_size: int | None = None
+    """Pixels; the encoder's own unless given."""
+    seed: int = 0
+    out: str | None = None
+    """Folder for the JSON and the plot; the run folder unless given, else runs/NAME."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How useful a frozen encoder is: kNN and linear accuracy. Writes probe.json and probe.png."""
+
+    subject: Annotated[Subject, arg(name="")]
+    k: int = 20
+    """Nearest neighbours."""
+    temperature: float = 0.07
+    """Of their votes."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How symmetric an encoder is, along the orbit of each transform. Adds to measure.json; measure-NAME.png."""
+
+    subject: Annotated[Subject, arg(name="")]
+    transforms: tuple[str, ...] = ("rotation",)
+    """Names (see `erlangen list transforms`) or parts of them: rotation color.hue"""
+    k: int = 24
+    """Values of each parameter."""
+    images: int = 1000
+    """At most so many of each split."""
+
+
+@dataclass(frozen=True)
+class Quickstart:
+    """Train SimCLR and DUET on turned digits and compare what they keep: one table, in three minutes on two cores."""
+
+    out: str = "runs/quickstart"
+    seed: int = 0
+    fresh: bool = False
+    """Start again; otherwise a finished report is shown and an unfinished run is resumed."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write report.html of a run folder: one self-contained page."""
+
+    run: Positional[str]
+
+
+@dataclass(frozen=True)
+class Show:
+    """Print every value of a recipe as JSON."""
+
+    recipe: Positional[str]
+
+
+@dataclass(frozen=True)
+class List:
+    """List what exists: recipes, methods, transforms, encoders, data."""
+
+    kind: Positional[str] = "all"
+    json: bool = False
