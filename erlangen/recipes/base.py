@@ -77,7 +77,7 @@ def train(
         learner = loop(recipe.method, encoder, views, data.train, recipe.optim, recipe.train, watching, folder)
         if folder and rank() == 0 and not (folder / "done").exists():
             save_encoder(folder / "encoder.safetensors", learner.encoder)
-            (folder / "done").write_text(f"{time.perf_counter() - start:.1f} s in the last session\n")
+            (folder / "done").write_text(f"{time.perf_counter() - start:.1f} s since it was last started\n")
     return Run(recipe, learner.encoder.eval().requires_grad_(False), folder)
 
 
