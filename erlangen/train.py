@@ -84,11 +84,12 @@ def train(
             for observe in observers:
                 values |= observe(clock, learner, output, batch)
             stops = (logs or world() == 1) and _any_rank(stop_asked(), output.loss.device)
-            if folder and rank() == 0 and values:
-                journal.append(folder / "metrics.jsonl", clock.step, values)
-            if saves or stops:
+            if stops:
                 finite.check(clock)
-                if folder and rank() == 0:
+            if folder and rank() == 0:
+                if values:
+                    journal.append(folder / "metrics.jsonl", clock.step, values)
+                if saves or stops:
                     _save(folder, clock.step, learner, optimizer, probes)
             if stops and not last:
                 raise Stopped(f"stopped after step {clock.step} of {steps}")

@@ -88,9 +88,9 @@ def measure(
         grid = grid.to(data.train.images.device)
         moved = orbit(encoder, transform, name, test[0], grid)
         cosine = invariance(h_test, moved)
-        r2_, penalty = decodability(orbit(encoder, transform, name, train[0], grid), moved, space.embed(grid), seed)
+        decoded, penalty = decodability(orbit(encoder, transform, name, train[0], grid), moved, space.embed(grid), seed)
         curves: dict[str, Any] = {"parameter": grid.tolist(), "cosine": cosine.tolist()}
-        result: dict[str, Any] = {"invariance": float(cosine.mean()), "decodability": r2_}
+        result: dict[str, Any] = {"invariance": float(cosine.mean()), "decodability": decoded}
         if probed is not None and truth is not None:
             curves["accuracy"] = [probed.accuracy(x, truth) for x in moved]
             result["accuracy"] = sum(curves["accuracy"]) / len(curves["accuracy"])
