@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -42,6 +42,14 @@ class Space(Protocol):
         """What leads from p to q, embedded."""
         ...
 
+    def valid(self, p: Float[Tensor, "n dim"]) -> Bool[Tensor, " n"]:
+        """Which rows mean anything at all, drawn or not: finite, and within what the parameter can be."""
+        ...
+
+
+def _finite(p: Tensor) -> Bool[Tensor, " n"]:
+    return p.isfinite().all(1)
+
 
 def _check_grid(k: int) -> None:
     if k < 1:
@@ -58,32 +66,49 @@ class _Segment:
         if not self.low <= self.high:
             raise ValueError(f"`low` (={self.low}) must not exceed `high` (={self.high})")
 
-    def from_unit(self, u: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
-        return self.low + (self.high - self.low) * u
-
-    def grid(self, k: int) -> Float[Tensor, "k 1"]:
-        _check_grid(k)
-        return torch.linspace(self.low, self.high, k)[:, None]
-
     def unit(self, p: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
         return (p - self.low) / (self.high - self.low) if self.high > self.low else torch.zeros_like(p)
 
 
 @dataclass(frozen=True)
 class Interval(_Segment):
-    """A real segment [low, high]; `neutral` is the value that does nothing and may lie outside."""
+    """A real segment [low, high]; `neutral` is the value that does nothing and may lie outside.
+
+    Values beyond the segment but within [`least`, `most`] are not drawn but mean something; with `whole` only whole
+    numbers are drawn and mean something.
+    """
 
     neutral: float = 0.0
+    least: float = -math.inf
+    most: float = math.inf
+    whole: bool = False
 
     @property
     def identity(self) -> Float[Tensor, " 1"]:
-        return torch.tensor([self.neutral])
+        return torch.tensor([float(self.neutral)])
+
+    def from_unit(self, u: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
+        if self.whole:
+            return self.low + ((self.high - self.low + 1) * u).floor()
+        return self.low + (self.high - self.low) * u
+
+    def grid(self, k: int) -> Float[Tensor, "_ 1"]:
+        """`k` values at equal distances; of whole numbers at most all."""
+        _check_grid(k)
+        if self.whole:
+            k = min(k, int(self.high - self.low) + 1)
+        line = torch.linspace(self.low, self.high, k)[:, None]
+        return line.round() if self.whole else line
 
     def embed(self, p: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
         return p - self.neutral
 
     def relative(self, p: Float[Tensor, "n 1"], q: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
         return q - p
+
+    def valid(self, p: Float[Tensor, "n 1"]) -> Bool[Tensor, " n"]:
+        within = _finite(p) & (p >= self.least).all(1) & (p <= self.most).all(1)
+        return within & (p == p.round()).all(1) if self.whole else within
 
 
 @dataclass(frozen=True)
@@ -101,11 +126,21 @@ class Factor(_Segment):
     def identity(self) -> Float[Tensor, " 1"]:
         return torch.ones(1)
 
+    def from_unit(self, u: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
+        return self.low + (self.high - self.low) * u
+
+    def grid(self, k: int) -> Float[Tensor, "k 1"]:
+        _check_grid(k)
+        return torch.linspace(self.low, self.high, k)[:, None]
+
     def embed(self, p: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
         return p.clamp_min(1e-3).log()
 
     def relative(self, p: Float[Tensor, "n 1"], q: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
         return self.embed(q) - self.embed(p)
+
+    def valid(self, p: Float[Tensor, "n 1"]) -> Bool[Tensor, " n"]:
+        return _finite(p) & (p >= 0).all(1)
 
 
 @dataclass(frozen=True)
@@ -145,6 +180,9 @@ class Circle(_Periodic):
         _check_grid(k)
         return self.period * torch.arange(k, dtype=torch.get_default_dtype())[:, None] / k
 
+    def valid(self, p: Float[Tensor, "n 1"]) -> Bool[Tensor, " n"]:
+        return _finite(p)
+
 
 @dataclass(frozen=True)
 class Cyclic(_Periodic):
@@ -160,6 +198,10 @@ class Cyclic(_Periodic):
         if k < self.period:
             raise ValueError(f"a group of {self.period} elements has no grid of `k` (={k}); use {self.period}")
         return torch.arange(self.period, dtype=torch.get_default_dtype())[:, None]
+
+    def valid(self, p: Float[Tensor, "n 1"]) -> Bool[Tensor, " n"]:
+        """Whole numbers; those beyond the period go round."""
+        return _finite(p) & (p == p.round()).all(1)
 
 
 @dataclass(frozen=True)
@@ -189,6 +231,12 @@ class Switch:
     def relative(self, p: Float[Tensor, "n 1"], q: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
         return (q - p).abs()  # exclusive or: exact for a flip
 
+    def valid(self, p: Float[Tensor, "n 1"]) -> Bool[Tensor, " n"]:
+        return ((p == 0) | (p == 1)).all(1)
+
+
+ROUNDING = 1e-5  # a whole-pixel box may come out of fractions that far outside of the image
+
 
 @dataclass(frozen=True)
 class Box:
@@ -201,6 +249,7 @@ class Box:
 
     scale: tuple[float, float]
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    beyond: bool = False  # whether a box may reach out of the image; none is drawn that does
     dim: ClassVar[int] = 4
 
     def __post_init__(self) -> None:
@@ -237,6 +286,12 @@ class Box:
     def relative(self, p: Float[Tensor, "n 4"], q: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
         return self.embed(q) - self.embed(p)
 
+    def valid(self, p: Float[Tensor, "n 4"]) -> Bool[Tensor, " n"]:
+        """Boxes with an area, inside of the image unless they may reach beyond it."""
+        start, size = p[:, :2], p[:, 2:]
+        inside = (start >= -ROUNDING).all(1) & (start + size <= 1 + ROUNDING).all(1)
+        return _finite(p) & (size > 0).all(1) & (inside | self.beyond)
+
     def _log_ratios(self, area: Tensor) -> tuple[Tensor, Tensor]:
         """The logarithms of the aspect ratios with which a box of this area fits: |log ratio| <= -log area."""
         low, high = (math.log(r) for r in self.ratio)
@@ -256,6 +311,96 @@ class Box:
         left, right = distribution[cell - 1], distribution[cell]
         fraction = (position - left) / (right - left)
         return (area[cell - 1] + fraction * (area[cell] - area[cell - 1])).to(u.dtype)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Boxes (top, left, height, width) that are covered, drawn by the law of `Box`; the one without area does nothing.
+
+    Embedded as they are: zero is nothing, and two patches differ by their difference.
+    """
+
+    scale: tuple[float, float]
+    ratio: tuple[float, float]
+    dim: ClassVar[int] = 4
+
+    def __post_init__(self) -> None:
+        Box(self.scale, self.ratio)
+
+    @property
+    def identity(self) -> Float[Tensor, " 4"]:
+        return torch.zeros(4)
+
+    def from_unit(self, u: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
+        return Box(self.scale, self.ratio).from_unit(u)
+
+    def grid(self, k: int) -> Float[Tensor, "k 4"]:
+        return Box(self.scale, self.ratio).grid(k)
+
+    def unit(self, p: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
+        return p
+
+    def embed(self, p: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
+        return p
+
+    def relative(self, p: Float[Tensor, "n 4"], q: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
+        return q - p
+
+    def valid(self, p: Float[Tensor, "n 4"]) -> Bool[Tensor, " n"]:
+        return _finite(p) & (p[:, 2:] >= 0).all(1)
+
+
+@dataclass(frozen=True)
+class Cube:
+    """`count` numbers, each in [low, high]; all zero does nothing. Shifts (x, y), shears (x, y), displacements."""
+
+    low: float
+    high: float
+    count: int = 2
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise ValueError(f"`low` (={self.low}) must not exceed `high` (={self.high})")
+        if self.count < 1:
+            raise ValueError(f"`count` (={self.count}) must be at least 1")
+
+    @property
+    def dim(self) -> int:
+        return self.count
+
+    @property
+    def identity(self) -> Float[Tensor, " dim"]:
+        return torch.zeros(self.count)
+
+    def from_unit(self, u: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
+        return self.low + (self.high - self.low) * u
+
+    def grid(self, k: int) -> Float[Tensor, "_ dim"]:
+        """The largest product of equal grids with at most `k` points, the last number fastest; `high` is left out.
+
+        Leaving it out puts 0 on the grid of [-a, a] if its length is even. Where two values of each number are too many
+        points already, `k` points along the diagonal.
+        """
+        _check_grid(k)
+        per_axis = int(k ** (1 / self.count) + 1e-9)
+        if per_axis == 1:
+            return self._line(k)[:, None].repeat(1, self.count)
+        return torch.cartesian_prod(*[self._line(per_axis)] * self.count).view(-1, self.count)
+
+    def unit(self, p: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
+        return (p - self.low) / (self.high - self.low) if self.high > self.low else torch.zeros_like(p)
+
+    def embed(self, p: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
+        return p
+
+    def relative(self, p: Float[Tensor, "n dim"], q: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
+        return q - p
+
+    def valid(self, p: Float[Tensor, "n dim"]) -> Bool[Tensor, " n"]:
+        return _finite(p)
+
+    def _line(self, k: int) -> Float[Tensor, " {k}"]:
+        return torch.linspace(self.low, self.high, k + 1)[:k]
 
 
 @dataclass(frozen=True)
@@ -288,3 +433,42 @@ class Choice:
 
     def relative(self, p: Float[Tensor, "n 1"], q: Float[Tensor, "n 1"]) -> Float[Tensor, "n e"]:
         raise ValueError("a `Choice` has no geometry: two of them have no difference")
+
+    def valid(self, p: Float[Tensor, "n 1"]) -> Bool[Tensor, " n"]:
+        return ((p == p.round()) & (p >= 0) & (p < self.count)).all(1)
+
+
+@dataclass(frozen=True)
+class Seed:
+    """The seed of what is random inside a transform, a whole number below `count`; -1 means that nothing is."""
+
+    count: int = 10_000
+    dim: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= 2**24:
+            raise ValueError(f"`count` (={self.count}) must be in [1, 2^24]: float32 holds no more whole numbers")
+
+    @property
+    def identity(self) -> Float[Tensor, " 1"]:
+        return torch.full((1,), -1.0)
+
+    def from_unit(self, u: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
+        return (u * self.count).floor()
+
+    def grid(self, k: int) -> Float[Tensor, "k 1"]:
+        """The first `k` seeds."""
+        _check_grid(k)
+        return torch.arange(min(k, self.count), dtype=torch.get_default_dtype())[:, None]
+
+    def unit(self, p: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
+        return (p + 1) / (self.count + 1)
+
+    def embed(self, p: Float[Tensor, "n 1"]) -> Float[Tensor, "n e"]:
+        raise ValueError("a `Seed` has no geometry: it cannot be embedded or predicted")
+
+    def relative(self, p: Float[Tensor, "n 1"], q: Float[Tensor, "n 1"]) -> Float[Tensor, "n e"]:
+        raise ValueError("a `Seed` has no geometry: two of them have no difference")
+
+    def valid(self, p: Float[Tensor, "n 1"]) -> Bool[Tensor, " n"]:
+        return ((p == p.round()) & (p >= -1) & (p < self.count)).all(1)

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "erlangen"
 ROWS = [
-    {"spaces", "losses", "dist", "names"},
+    {"spaces", "losses", "dist", "names", "chunks"},
     {"views", "nets"},
     {"transforms", "encoders", "solvers"},
     {"methods", "data", "optim", "checkpoint", "journal", "engine", "runs"},
@@ -33,6 +33,7 @@ HOMES = {
     "data": {"torchvision", "sklearn", "PIL", "numpy"},
     "encoders": {"timm", "safetensors"},
     "report": {"matplotlib"},
+    "transforms": {"numpy"},
 }
 LAZY = {"torchvision", "timm", "sklearn", "matplotlib", "PIL", "rich", "safetensors"}  # inside functions only
 FILES = [path for path in ROOT.rglob("*.py") if path.relative_to(ROOT).parts[0] not in ("__init__.py", "__main__.py")]

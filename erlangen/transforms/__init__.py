@@ -3,8 +3,13 @@
 from collections.abc import Callable, Mapping
 
 from erlangen.names import lookup
-from erlangen.transforms.geometric import HorizontalFlip, QuarterTurn, ResizedCrop, Rotation, VerticalFlip
-from erlangen.transforms.photometric import ColorJitter, GaussianBlur, Grayscale
+from erlangen.transforms.affine import OneResampling, Rotation, Scaling, Shear, Translation
+from erlangen.transforms.deform import Deform
+from erlangen.transforms.filters import GaussianBlur, Sharpness
+from erlangen.transforms.geometric import CenterCrop, HorizontalFlip, QuarterTurn, Resize, ResizedCrop, VerticalFlip
+from erlangen.transforms.occlusion import BackgroundRemoved, Erasing
+from erlangen.transforms.photometric import Brightness, ColorJitter, Contrast, Grayscale, Hue, Saturation
+from erlangen.transforms.tones import Equalize, Invert, Normalize, Posterize, Solarize
 from erlangen.views import Transform
 
 # a crop's size and a blur's kernel come from the images
@@ -14,9 +19,23 @@ TRANSFORMS: Mapping[str, Callable[[int], Transform]] = {
     "vertical_flip": lambda size: VerticalFlip(),
     "quarter_turn": lambda size: QuarterTurn(),
     "rotation": lambda size: Rotation(),
+    "translation": lambda size: Translation(),
+    "scale": lambda size: Scaling(),
+    "shear": lambda size: Shear(),
+    "deform": lambda size: Deform(),
     "color": lambda size: ColorJitter(),
+    "brightness": lambda size: Brightness(),
+    "contrast": lambda size: Contrast(),
+    "saturation": lambda size: Saturation(),
+    "hue": lambda size: Hue(),
     "grayscale": lambda size: Grayscale(),
     "blur": lambda size: GaussianBlur(blur_kernel(size)),
+    "sharpness": lambda size: Sharpness(),
+    "invert": lambda size: Invert(),
+    "solarize": lambda size: Solarize(),
+    "posterize": lambda size: Posterize(),
+    "equalize": lambda size: Equalize(),
+    "erasing": lambda size: Erasing(),
 }
 
 
@@ -32,13 +51,32 @@ def build_transform(name: str, size: int) -> Transform:
 
 __all__ = [
     "TRANSFORMS",
+    "BackgroundRemoved",
+    "Brightness",
+    "CenterCrop",
     "ColorJitter",
+    "Contrast",
+    "Deform",
+    "Equalize",
+    "Erasing",
     "GaussianBlur",
     "Grayscale",
     "HorizontalFlip",
+    "Hue",
+    "Invert",
+    "Normalize",
+    "OneResampling",
+    "Posterize",
     "QuarterTurn",
+    "Resize",
     "ResizedCrop",
     "Rotation",
+    "Saturation",
+    "Scaling",
+    "Sharpness",
+    "Shear",
+    "Solarize",
+    "Translation",
     "VerticalFlip",
     "blur_kernel",
     "build_transform",

@@ -1,9 +1,7 @@
-"""Geometric transformations, batched: no per-image loop."""
+"""Crops, flips and quarter turns: what moves pixels along the axes."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,44 +9,132 @@ from jaxtyping import Float
 from torch import Tensor
 
 from erlangen.names import lookup
-from erlangen.spaces import Box, Circle, Cyclic, Interval, Space, Switch
-from erlangen.transforms.resample import crop_weights
-from erlangen.views import check_probability
+from erlangen.spaces import Box, Cyclic, Space, Switch
+from erlangen.transforms.resample import SUPPORT, Filter, Inverse, matrix, resample, taps
+from erlangen.views import Images, Params, check_probability
 
-Images = Float[Tensor, "n c h w"]
-Params = Mapping[str, Float[Tensor, "n _"]]
+
+def _check_size(size: int) -> None:
+    if size < 1:
+        raise ValueError(f"`size` (={size}) of a crop must be at least 1 pixel")
 
 
 @dataclass(frozen=True, slots=True)
 class ResizedCrop:
-    """Cut a box out of the image and resize it to `size` x `size`, bilinear and antialiased.
+    """Cut a box out of the image and resize it to `size` x `size`, antialiased.
 
     Parameter: the box (top, left, height, width) in fractions of the image. The whole image is the identity where
-    `size` is the image's own; elsewhere it is the plain resize.
+    `size` is the image's own; elsewhere it is the plain resize. Originals without antialiasing, with the corners'
+    centres as fixed points (`align_corners`), or whose boxes may reach out of the image, where it is black (`beyond`),
+    set the fields so.
     """
 
     size: int
     scale: tuple[float, float] = (0.2, 1.0)  # of the area
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    filter: Filter = "bilinear"
+    antialias: bool = True
+    align_corners: bool = False
+    beyond: bool = False
     probability: float = 1.0
     name: str = "crop"
 
     def __post_init__(self) -> None:
         check_probability(self.probability)
         Box(self.scale, self.ratio)
-        if self.size < 1:
-            raise ValueError(f"`size` (={self.size}) of a crop must be at least 1 pixel")
+        lookup("filter", self.filter, SUPPORT)
+        _check_size(self.size)
+        if self.align_corners and self.antialias:
+            raise ValueError("`align_corners` has no antialiased form: give `antialias=False` with it")
 
     @property
     def spaces(self) -> Mapping[str, Space]:
-        return {self.name: Box(self.scale, self.ratio)}
+        return {self.name: Box(self.scale, self.ratio, self.beyond)}
+
+    def apply(self, images: Images, params: Params) -> Float[Tensor, "n c s s"]:
+        box = params[self.name]
+        top, left, height, width = box.unbind(1)
+        longest = float(box[:, 2:].max()) if self.beyond and len(box) else 1.0
+        rows, columns = (
+            taps(a * n, b * n, n, self.size, self.filter, self.antialias, self.align_corners, longest, images.dtype)
+            for a, b, n in ((top, height, images.shape[-2]), (left, width, images.shape[-1]))
+        )
+        return resample(images, rows, columns)
+
+    def inverse(self, params: Params, height: int, width: int) -> Inverse:
+        if (height, width) != (self.size, self.size):
+            raise ValueError(f"one resampling keeps the size: `size` (={self.size}) must be that of {height} x {width}")
+        top, left, h, w = params[self.name].unbind(1)
+        return matrix(w, 0.0, width * (left + w / 2 - 0.5), 0.0, h, height * (top + h / 2 - 0.5))
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """The shorter side becomes `size` pixels, the longer one in proportion, rounded down; no parameter.
+
+    `square` makes both sides `size`.
+    """
+
+    size: int
+    filter: Filter = "bilinear"
+    antialias: bool = True
+    square: bool = False
+    probability: float = 1.0
+    name: str = "resize"
+
+    def __post_init__(self) -> None:
+        _check_size(self.size)
+        lookup("filter", self.filter, SUPPORT)
+        _always(self.probability)
+
+    @property
+    def spaces(self) -> Mapping[str, Space]:
+        return {}
+
+    def apply(self, images: Images, params: Params) -> Float[Tensor, "n c h2 w2"]:
+        sides = images.shape[-2:]
+        rows, columns = (
+            _whole(len(images), side, self.size if self.square else side * self.size // min(sides), self, images)
+            for side in sides
+        )
+        return resample(images, rows, columns)
+
+
+def _whole(n: int, source: int, size: int, how: Resize, images: Images) -> tuple[Tensor, Tensor]:
+    """The taps of a resize of the whole side."""
+    start = torch.zeros(n, device=images.device, dtype=torch.float32)
+    return taps(start, start + source, source, size, how.filter, how.antialias, dtype=images.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class CenterCrop:
+    """Cut `size` x `size` pixels out of the middle; smaller images get a black border. No parameter."""
+
+    size: int
+    probability: float = 1.0
+    name: str = "center_crop"
+
+    def __post_init__(self) -> None:
+        _check_size(self.size)
+        _always(self.probability)
+
+    @property
+    def spaces(self) -> Mapping[str, Space]:
+        return {}
 
     def apply(self, images: Images, params: Params) -> Float[Tensor, "n c s s"]:
         height, width = images.shape[-2:]
-        top, left, h, w = params[self.name].unbind(1)
-        rows = crop_weights(top * height, h * height, height, self.size).to(images.dtype)
-        columns = crop_weights(left * width, w * width, width, self.size).to(images.dtype)
-        return rows[:, None] @ images @ columns[:, None].mT
+        # half a pixel goes to the even side, as torchvision rounds
+        top, left = (round((side - self.size) / 2) for side in (max(height, self.size), max(width, self.size)))
+        before = [max(0, self.size - side) // 2 for side in (width, height)]
+        after = [max(0, self.size - side + 1) // 2 for side in (width, height)]
+        padded = F.pad(images, (before[0], after[0], before[1], after[1]))
+        return padded[:, :, top : top + self.size, left : left + self.size]
+
+
+def _always(probability: float) -> None:
+    if probability != 1:
+        raise ValueError(f"`probability` (={probability}): what changes the size of images is applied to all of them")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +154,10 @@ class HorizontalFlip:
     def apply(self, images: Images, params: Params) -> Images:
         return torch.where(params[self.name][:, :, None, None] > 0.5, images.flip(-1), images)
 
+    def inverse(self, params: Params, height: int, width: int) -> Inverse:
+        sign = 1 - 2 * params[self.name][:, 0]
+        return matrix(sign, 0.0, 0.0, 0.0, 1.0, 0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class VerticalFlip:
@@ -85,6 +175,10 @@ class VerticalFlip:
 
     def apply(self, images: Images, params: Params) -> Images:
         return torch.where(params[self.name][:, :, None, None] > 0.5, images.flip(-2), images)
+
+    def inverse(self, params: Params, height: int, width: int) -> Inverse:
+        sign = 1 - 2 * params[self.name][:, 0]
+        return matrix(1.0, 0.0, 0.0, 0.0, sign, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,35 +209,9 @@ class QuarterTurn:
             turned = torch.where(k == turns, torch.rot90(images, turns, (-2, -1)), turned)
         return turned
 
-
-@dataclass(frozen=True, slots=True)
-class Rotation:
-    """Rotate about the centre, counter-clockwise as seen, bilinear. Parameter: the angle in radians.
-
-    `Rotation()` draws from the whole circle, `Rotation(Interval(-0.5, 0.5))` from a part of it. What comes in from
-    outside is black (`zeros`), the nearest pixel (`border`) or the mirrored image (`reflection`).
-    """
-
-    angles: Circle | Interval = Circle()
-    fill: Literal["zeros", "border", "reflection"] = "zeros"
-    probability: float = 1.0
-    name: str = "rotation"
-
-    def __post_init__(self) -> None:
-        check_probability(self.probability)
-        lookup("fill", self.fill, dict.fromkeys(("zeros", "border", "reflection")))
-        if isinstance(self.angles, Circle) and self.angles.period != math.tau:
-            raise ValueError(f"`angles` (={self.angles}) are radians: the period of the circle is 2 pi")
-
-    @property
-    def spaces(self) -> Mapping[str, Space]:
-        return {self.name: self.angles}
-
-    def apply(self, images: Images, params: Params) -> Images:
-        height, width = images.shape[-2:]
-        angle = params[self.name][:, 0].to(images.dtype)
-        cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-        # from output to input, rows pointing down; affine_grid's coordinates are relative to each side's length
-        inverse = torch.stack([cos, -sin * (height / width), zero, sin * (width / height), cos, zero], -1)
-        grid = F.affine_grid(inverse.view(-1, 2, 3), list(images.shape), align_corners=False)
-        return F.grid_sample(images, grid, mode="bilinear", padding_mode=self.fill, align_corners=False)
+    def inverse(self, params: Params, height: int, width: int) -> Inverse:
+        if height != width:
+            raise ValueError(f"quarter turns need square images, these have ({height}, {width}); crop them first")
+        k = params[self.name][:, 0].round() % 4
+        cos, sin = (k == 0).to(k) - (k == 2).to(k), (k == 1).to(k) - (k == 3).to(k)
+        return matrix(cos, -sin, 0.0, sin, cos, 0.0)

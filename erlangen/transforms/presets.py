@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from erlangen.transforms import blur_kernel
-from erlangen.transforms.geometric import HorizontalFlip, ResizedCrop, Rotation
-from erlangen.transforms.photometric import ColorJitter, GaussianBlur, Grayscale
+from erlangen.transforms.affine import Rotation
+from erlangen.transforms.filters import GaussianBlur
+from erlangen.transforms.geometric import HorizontalFlip, ResizedCrop
+from erlangen.transforms.photometric import ColorJitter, Grayscale
 from erlangen.views import Pipeline, Pipelines, Transform, Views, check_probability
 
 

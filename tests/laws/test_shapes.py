@@ -13,7 +13,7 @@ from torch import Tensor
 
 from erlangen.data.base import Split
 from erlangen.data.shapes import HARMONICS, SPACES, SPREAD, draw_shapes, render
-from erlangen.transforms.geometric import QuarterTurn, Rotation
+from erlangen.transforms import QuarterTurn, Rotation
 from erlangen.transforms.photometric import shift_hue
 
 N, SIZE = 12, 32

@@ -1,0 +1,97 @@
+"""Running a function of images in pieces that fit the cache, on every core, compiled if asked for.
+
+On the CPU a piece is what one thread works on from the first transformation to the last while it is in its cache; it
+does not depend on the number of threads, so neither does the result. Other devices get the whole batch at once.
+"""
+
+import os
+import shutil
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+BYTES = 3 * 2**18  # of a piece in float32: 64 images of 32 px, 7 of 96 px, one of 224 px (RGB)
+_here = threading.local()
+_capture = threading.Lock()  # of one graph at a time
+
+
+def may_look(images: Tensor) -> bool:
+    """Whether the values of tensors may steer the code: on the CPU, unless it is being captured as a graph.
+
+    On another device a look would wait for it; a graph that was captured does for any values what it did for the first.
+    """
+    return images.is_cpu and not getattr(_here, "capturing", False) and not torch.compiler.is_compiling()
+
+
+def pieces(images: Tensor) -> list[slice]:
+    """The slices of the batch that are worked on together."""
+    n = len(images)
+    if not images.is_cpu or n == 0:
+        return [slice(0, n)]
+    size = max(1, BYTES // max(1, 4 * images[0].numel()))
+    return [slice(i, i + size) for i in range(0, n, size)]
+
+
+def each(work: Callable[[slice], None], parts: Sequence[slice]) -> None:
+    """Calls `work` with every part, on as many threads as torch uses, each of which then uses one."""
+    threads = min(torch.get_num_threads(), len(parts))
+    if threads <= 1:
+        for part in parts:
+            work(part)
+    else:
+        for _ in _pool(torch.get_num_threads()).map(work, parts):  # an error in a thread is raised here
+            pass
+
+
+@lru_cache(maxsize=4)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+    return ThreadPoolExecutor(threads, "erlangen", initializer=_one_thread, initargs=(threads,))
+
+
+def _one_thread(threads: int) -> None:
+    """One thread for torch's operations in this one; what was set is kept for all others."""
+    with _capture:
+        torch.set_num_threads(1)
+        torch.get_num_threads()  # from here on the number is this thread's own ...
+        _restore(threads)  # ... and threads that begin later take the number as it was
+
+
+def _restore(threads: int) -> None:
+    worker = threading.Thread(target=torch.set_num_threads, args=(threads,))
+    worker.start()
+    worker.join()
+
+
+@lru_cache(maxsize=1)
+def compiler_exists() -> bool:
+    """Whether torch.compile can make code for the CPU."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX") or "g++", "clang++"))
+
+
+def compiled(function: Callable[..., Tensor], example: Sequence[Tensor]) -> Callable[..., Tensor]:
+    """`function` of tensors as machine code for arguments shaped like `example`; the first call compiles (seconds).
+
+    Where nothing can compile for the CPU the function itself, with a warning.
+    """
+    if example[0].is_cpu and not compiler_exists():
+        warnings.warn("no C++ compiler was found: views are made without compilation", stacklevel=2)
+        return function
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    with _capture, torch.no_grad():
+        _here.capturing = True
+        try:
+            graph = make_fx(function)(*example)
+        finally:
+            _here.capturing = False
+        options: dict[str, Any] = {"cpp.threads": 1} if example[0].is_cpu else {}  # the pieces are the parallel part
+        fast: Callable[..., Tensor] = torch.compile(graph, dynamic=False, fullgraph=True, options=options)
+        fast(*example)
+    return fast
