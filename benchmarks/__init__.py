@@ -46,9 +46,7 @@ def publish(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str], 
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     if not parser.parse_args().json:
         for r in rows:
-            print(
-                f"{r['case']}: {r['ours']} against {r['theirs']} {r['unit']}, ratio {r['ratio']} (target {r['target']})"
-            )
+            print("; ".join(f"{key} {value}" for key, value in r.items()))
         return
     result = {
         "benchmark": name,

@@ -7,6 +7,7 @@ parameter. `embed` and `relative` are regression targets: zero for the identity,
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -244,12 +245,14 @@ class Box:
 
     The aspect ratio is width over height, in units of the image's own. The law drawn from is the usual one of random
     resized crops: area uniform, logarithm of the ratio uniform, pairs that do not fit in the image drawn again; but
-    drawn at once, by the inverse of the area's distribution function, without trying.
+    drawn at once, by the inverse of the area's distribution function, without trying. With `pixels` the boxes that are
+    drawn are rounded to whole pixels of a square image of that size, their corners uniform over those that fit.
     """
 
     scale: tuple[float, float]
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     beyond: bool = False  # whether a box may reach out of the image; none is drawn that does
+    pixels: int | None = None
     dim: ClassVar[int] = 4
 
     def __post_init__(self) -> None:
@@ -257,6 +260,8 @@ class Box:
             raise ValueError(f"a box needs 0 < low <= high <= 1 in `scale` (={self.scale})")
         if not 0 < self.ratio[0] <= 1 <= self.ratio[1]:
             raise ValueError(f"a box needs 0 < low <= 1 <= high in `ratio` (={self.ratio})")
+        if self.pixels is not None and self.pixels < 1:
+            raise ValueError(f"`pixels` (={self.pixels}) is the size of an image: at least 1")
 
     @property
     def identity(self) -> Float[Tensor, " 4"]:
@@ -267,13 +272,13 @@ class Box:
         low, high = self._log_ratios(area)
         aspect = (low + (high - low) * u[:, 1]).exp()
         size = torch.stack([area / aspect, area * aspect], -1).sqrt().clamp(max=1)  # height, width
-        return torch.cat([u[:, 2:] * (1 - size), size], -1)
+        return self._placed(u[:, 2:], size)
 
     def grid(self, k: int) -> Float[Tensor, "k 4"]:
         """Centred squares from the smallest to the largest area: a curve, a product would have k^4 points."""
         _check_grid(k)
-        size = torch.linspace(*self.scale, k).sqrt()[:, None]
-        return torch.cat([(1 - size) / 2, (1 - size) / 2, size, size], -1)
+        size = torch.linspace(*self.scale, k).sqrt()[:, None].expand(-1, 2)
+        return self._placed(torch.full_like(size, 0.5), size)
 
     def unit(self, p: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
         return p
@@ -292,6 +297,14 @@ class Box:
         inside = (start >= -ROUNDING).all(1) & (start + size <= 1 + ROUNDING).all(1)
         return _finite(p) & (size > 0).all(1) & (inside | self.beyond)
 
+    def _placed(self, place: Float[Tensor, "n 2"], size: Float[Tensor, "n 2"]) -> Float[Tensor, "n 4"]:
+        """Boxes of this size, from the upper left corner of the image (`place` 0) to the lower right (1)."""
+        if self.pixels is None:
+            return torch.cat([place * (1 - size), size], -1)
+        whole = (size * self.pixels).round().clamp_min(1)
+        corner = (place * (self.pixels - whole + 1)).floor().minimum(self.pixels - whole)
+        return torch.cat([corner, whole], -1) / self.pixels
+
     def _log_ratios(self, area: Tensor) -> tuple[Tensor, Tensor]:
         """The logarithms of the aspect ratios with which a box of this area fits: |log ratio| <= -log area."""
         low, high = (math.log(r) for r in self.ratio)
@@ -302,15 +315,21 @@ class Box:
         """Inverse distribution function of the area, whose density is the share of aspect ratios that fit."""
         if self.ratio[0] == self.ratio[1]:
             return self.scale[0] + (self.scale[1] - self.scale[0]) * u
-        area = torch.linspace(*self.scale, 4097, dtype=torch.float64)
-        low, high = self._log_ratios(area)
-        share = (high - low).clamp_min(1e-12)
-        distribution = torch.cat([area.new_zeros(1), ((share[1:] + share[:-1]) / 2).cumsum(0)])
+        area, distribution = _area_table(self)
         position = u.double() * distribution[-1]
         cell = torch.searchsorted(distribution, position, right=True).clamp(1, len(area) - 1)
         left, right = distribution[cell - 1], distribution[cell]
         fraction = (position - left) / (right - left)
         return (area[cell - 1] + fraction * (area[cell] - area[cell - 1])).to(u.dtype)
+
+
+@lru_cache(maxsize=64)
+def _area_table(box: Box) -> tuple[Tensor, Tensor]:
+    """Areas, and how much of the law lies below each, not normalised."""
+    area = torch.linspace(*box.scale, 4097, dtype=torch.float64)
+    low, high = box._log_ratios(area)
+    share = (high - low).clamp_min(1e-12)
+    return area, torch.cat([area.new_zeros(1), ((share[1:] + share[:-1]) / 2).cumsum(0)])
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from dataclasses import replace as changed
-from functools import partial
+from functools import lru_cache, partial
 from threading import Lock
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
@@ -110,6 +110,7 @@ class Transform(Protocol):
     @property
     def spaces(self) -> Mapping[str, Space]: ...
     def apply(self, images: Images, params: Params) -> Float[Tensor, "n c h2 w2"]: ...
+    def __hash__(self) -> int: ...  # a frozen dataclass has one
 
 
 @runtime_checkable
@@ -128,7 +129,8 @@ class Alone(Protocol):
     to which it does something.
     """
 
-    alone: ClassVar[bool]
+    @property
+    def alone(self) -> bool: ...
 
 
 def check_probability(value: float, name: str = "probability") -> None:
@@ -145,26 +147,35 @@ def check_float(images: Shaped[Tensor, "n c h w"]) -> None:
         )
 
 
+@lru_cache(maxsize=64)
+def constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Float[Tensor, "c 1 1"]:
+    """A number per channel, kept on the device so that nothing waits for it."""
+    return torch.tensor(values, dtype=dtype, device=device)[:, None, None]
+
+
+@lru_cache(maxsize=1024)
+def leaves(transform: Transform) -> tuple[Transform, ...]:
+    """What is drawn for a transform: itself if it has parameters; for a composite one its parts."""
+    if isinstance(transform, Composite):
+        return tuple(leaf for part in transform.parts for leaf in leaves(part))
+    return (transform,) if transform.spaces else ()
+
+
 def uniforms(transform: Transform) -> int:
     """How many numbers `sample` takes for each image."""
-    if isinstance(transform, Composite):
-        return sum(map(uniforms, transform.parts))
-    return 1 + sum(space.dim for space in transform.spaces.values()) if transform.spaces else 0
+    return sum(1 + sum(space.dim for space in leaf.spaces.values()) for leaf in leaves(transform))
 
 
 def sample(transform: Transform, u: Float[Tensor, "n k"]) -> dict[str, Float[Tensor, "n _"]]:
-    """Parameters from uniforms (n, 1 + sum of dims); the first column decides whether the transform is skipped."""
-    if isinstance(transform, Composite):
-        widths = list(map(uniforms, transform.parts))
-        drawn = [sample(part, x) for part, x in zip(transform.parts, torch.split(u, widths, dim=1), strict=True)]
-        return {name: p for part in drawn for name, p in part.items()}
-    if not transform.spaces:
-        return {}
-    applied, *columns = torch.split(u, [1, *(space.dim for space in transform.spaces.values())], dim=1)
-    return {
-        name: torch.where(applied < transform.probability, space.from_unit(column), space.identity.to(u))
-        for (name, space), column in zip(transform.spaces.items(), columns, strict=True)
-    }
+    """Parameters from uniforms (n, `uniforms`): for each leaf first one that decides whether it is skipped."""
+    params, place = {}, 0
+    for leaf in leaves(transform):
+        skipped = u[:, place : place + 1] >= leaf.probability
+        place += 1
+        for name, space in leaf.spaces.items():
+            params[name] = torch.where(skipped, space.identity.to(u), space.from_unit(u[:, place : place + space.dim]))
+            place += space.dim
+    return params
 
 
 def check_params(spaces: Mapping[str, Space], params: Mapping[str, Tensor], n: int) -> None:
@@ -220,10 +231,13 @@ class Pipeline:
 
     def draw(self, n: int, draws: Draws) -> dict[str, Float[Tensor, "n _"]]:
         """The parameters of n images, on the CPU."""
-        widths = list(map(uniforms, self.transforms))
-        columns = torch.split(draws(n, sum(widths)), widths, dim=1)
-        drawn = [sample(t, u) for t, u in zip(self.transforms, columns, strict=True)]
-        return {name: p for part in drawn for name, p in part.items()}
+        u = draws(n, sum(uniforms(t) for t in self.transforms))
+        params: dict[str, Tensor] = {}
+        place = 0
+        for t in self.transforms:
+            params |= sample(t, u[:, place : place + uniforms(t)])
+            place += uniforms(t)
+        return params
 
     def replay(self, batch: Batch, params: Mapping[str, Float[Tensor, "n _"]]) -> View:
         """The view that has these parameters; `ValueError` for those that are missing or mean nothing."""
@@ -268,15 +282,41 @@ class Pipeline:
 
     def _piece(self, images: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         for stage in stages(self.transforms):
-            names = [name for t in stage for name in t.spaces]
-            values = [params[name] for name in names]
-            if isinstance(stage[0], Alone):
-                images = _where_needed(stage[0], to_float(images), dict(zip(names, values, strict=True)))
+            values = [params[name] for name in stage.names]
+            if stage.alone:
+                images = _where_needed(
+                    stage.transforms[0], to_float(images), dict(zip(stage.names, values, strict=True))
+                )
             elif self.compiled:
                 images = _compiled(stage, images, *values)
             else:
                 images = _chain(stage, images, *values)
         return to_float(images)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Transforms that are run, or fused, together, and the names of their parameters."""
+
+    transforms: tuple[Transform, ...]
+    names: tuple[str, ...]
+    alone: bool
+
+
+@lru_cache(maxsize=256)
+def stages(transforms: tuple[Transform, ...]) -> tuple[Stage, ...]:
+    """Runs of transforms that can be fused; one that is better alone is a stage of its own."""
+    found: list[tuple[Transform, ...]] = []
+    for t in transforms:
+        if found and not _alone(t) and not _alone(found[-1][0]):
+            found[-1] += (t,)
+        else:
+            found.append((t,))
+    return tuple(Stage(ts, tuple(name for t in ts for name in t.spaces), _alone(ts[0])) for ts in found)
+
+
+def _alone(transform: Transform) -> bool:
+    return isinstance(transform, Alone) and transform.alone
 
 
 def _where_needed(transform: Transform, images: Tensor, params: Mapping[str, Tensor]) -> Tensor:
@@ -291,22 +331,11 @@ def _where_needed(transform: Transform, images: Tensor, params: Mapping[str, Ten
     return images.index_copy(0, rows, some)
 
 
-def stages(transforms: Sequence[Transform]) -> list[tuple[Transform, ...]]:
-    """Runs of transforms that can be fused; one that is better alone is a stage of its own."""
-    found: list[tuple[Transform, ...]] = []
-    for t in transforms:
-        if found and not isinstance(t, Alone) and not isinstance(found[-1][0], Alone):
-            found[-1] += (t,)
-        else:
-            found.append((t,))
-    return found
-
-
 _GRAPHS: dict[Hashable, Callable[..., Tensor]] = {}
 _graphs = Lock()
 
 
-def _compiled(stage: tuple[Transform, ...], images: Tensor, *values: Tensor) -> Tensor:
+def _compiled(stage: Stage, images: Tensor, *values: Tensor) -> Tensor:
     """`_chain` as machine code, made for the first images of a shape."""
     key = (stage, images.shape, images.dtype, images.device, torch.get_default_dtype())
     with torch.no_grad():
@@ -317,23 +346,41 @@ def _compiled(stage: tuple[Transform, ...], images: Tensor, *values: Tensor) -> 
         return _GRAPHS[key](images, *values)
 
 
-def _chain(stage: tuple[Transform, ...], images: Tensor, *values: Tensor) -> Tensor:
+def _chain(stage: Stage, images: Tensor, *values: Tensor) -> Tensor:
     """The transforms of a stage, one after the other."""
-    params = dict(zip((name for t in stage for name in t.spaces), values, strict=True))
+    params = dict(zip(stage.names, values, strict=True))
     images = to_float(images)
-    for t in stage:
+    for t in stage.transforms:
         images = t.apply(images, {name: params[name] for name in t.spaces})
     return images
 
 
 @dataclass(frozen=True)
 class Pipelines:
-    """The simplest `Views`: one independent view per pipeline."""
+    """The simplest `Views`: one independent view per pipeline, or per whatever else makes one of a batch."""
 
-    pipelines: tuple[Pipeline, ...]
+    pipelines: tuple[Callable[[Batch, Draws], View], ...]
 
     def __call__(self, batch: Batch, draws: Draws) -> list[View]:
         return [pipeline(batch, draws) for pipeline in self.pipelines]
+
+
+V = TypeVar("V")
+
+
+def with_pipelines(views: V, **changes: Any) -> V:
+    """The same views with every pipeline in them changed, e.g. `compiled=True` or `dtype=torch.bfloat16`.
+
+    Looks into dataclasses and tuples; a function that makes views is given back as it is.
+    """
+    if isinstance(views, Pipeline):
+        return changed(views, **changes)
+    if isinstance(views, tuple):
+        return type(views)(with_pipelines(v, **changes) for v in views)
+    if is_dataclass(views) and not isinstance(views, type):
+        new = {f.name: with_pipelines(getattr(views, f.name), **changes) for f in fields(views)}
+        return changed(views, **new) if any(new[name] is not getattr(views, name) for name in new) else views
+    return views
 
 
 @dataclass(frozen=True)
@@ -387,11 +434,18 @@ def replay(
     return Pipeline(tuple(transforms)).replay(_batch(images), params)
 
 
+SLACK = 1e-3  # how far resampling may leave [0, 1]
+
+
 def _batch(images: Tensor) -> Batch:
     if images.ndim != 4 or not (images.dtype == torch.uint8 or images.is_floating_point()):
         kind = f"{images.dtype} of shape {tuple(images.shape)}"
         raise ValueError(f"`images` ({kind}) must be (n, c, h, w), uint8 or float in [0, 1]")
-    if images.is_floating_point() and len(images) and not 0 <= float(images.min()) <= float(images.max()) <= 1:
+    if (
+        images.is_floating_point()
+        and len(images)
+        and not -SLACK <= float(images.min()) <= float(images.max()) <= 1 + SLACK
+    ):
         least, most = float(images.min()), float(images.max())
         raise ValueError(f"float `images` must lie in [0, 1], not [{least:.4g}, {most:.4g}]; bytes are given as uint8")
     return Batch(images, torch.arange(len(images), device=images.device))

@@ -14,6 +14,8 @@ import tyro
 from erlangen.cli.options import STYLE, List, Measure, Probe, Quickstart, Report, Show, Subject, Train
 from erlangen.cli.progress import progress
 from erlangen.data import DATASETS, Data, open_dataset
+from erlangen.data.files import read_image
+from erlangen.data.photos import PHOTOS, photo
 from erlangen.dist import rank, world
 from erlangen.encoders import ENCODERS, build_encoder, load_encoder
 from erlangen.engine import process_group
@@ -23,9 +25,9 @@ from erlangen.methods.base import Learner
 from erlangen.names import lookup, unknown
 from erlangen.nets import Encoder
 from erlangen.probes import probe
-from erlangen.recipes import RECIPES, recipe, train
+from erlangen.recipes import RECIPES, train
 from erlangen.recipes.base import new_encoder
-from erlangen.report import plots, run_report
+from erlangen.report import plots, run_report, sheets
 from erlangen.report.page import text_table
 from erlangen.runs import resolved
 from erlangen.studies.quickstart import quickstart
@@ -152,7 +154,43 @@ def run_report_(args: list[str]) -> None:
 
 def run_show(args: list[str]) -> None:
     command = tyro.cli(Show, args=args, config=STYLE, prog="erlangen show")
-    print(json.dumps(resolved(recipe(command.recipe)), indent=2))
+    if command.columns < 1:
+        raise ValueError(f"`columns` (={command.columns}) must be at least 1")
+    if command.what == "transforms":
+        picture(command, sheets.sheet(sheets.transform_rows(pictured(command), command.columns)), "transforms.png")
+    elif command.what == "views":
+        if command.recipe is None:
+            raise ValueError(f"`show views` needs a recipe; there are: {', '.join(RECIPES)}")
+        chosen = lookup("recipe", command.recipe, RECIPES)
+        data = open_dataset(command.data or chosen.data, command.data_root, command.size or chosen.image_size)
+        batch = data.train.take(torch.arange(min(command.columns, len(data.train))))
+        rows = sheets.view_rows(batch, chosen.views.build(data.channels, data.size), command.seed)
+        picture(command, sheets.sheet(rows), f"views-{command.recipe}.png")
+    else:
+        if command.what not in RECIPES:
+            raise unknown("recipe or picture", command.what, ["transforms", "views", *RECIPES])
+        print(json.dumps(resolved(RECIPES[command.what]), indent=2))
+
+
+def pictured(command: Show) -> torch.Tensor:
+    """The image on which transforms are shown."""
+    size = command.size or 96
+    if size < 32:
+        raise ValueError(f"`size` (={size}) of a picture must be at least 32 pixels")
+    if command.photo in PHOTOS:
+        return photo(command.photo, size)
+    if not Path(command.photo).is_file():
+        raise ValueError(f"`photo` (={command.photo}) is no image file, nor one of {', '.join(PHOTOS)}")
+    return read_image(Path(command.photo), size)
+
+
+def picture(command: Show, figure: Any, name: str) -> None:
+    out = Path(command.out or name)
+    if out.suffix.lower() != ".png":
+        raise ValueError(f"`out` (={out}) must be the path of a .png")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    plots.save(figure, out)
+    print(out)
 
 
 def run_list(args: list[str]) -> None:

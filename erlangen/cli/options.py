@@ -83,9 +83,25 @@ class Report:
 
 @dataclass(frozen=True)
 class Show:
-    """Print every value of a recipe as JSON."""
+    """Look at things: `show RECIPE` its values, `show transforms` and `show views RECIPE` pictures of what they do."""
 
-    recipe: Positional[str]
+    what: Positional[str]
+    """`transforms`, `views`, or the name of a recipe (see `erlangen list recipes`)."""
+    recipe: Positional[str | None] = None
+    """After `views`: whose views."""
+    data: str | None = None
+    """Of `views`: the data set to take images from; the recipe's own unless given."""
+    data_root: str | None = None
+    """Where data sets are looked for and downloaded to."""
+    photo: str = "china"
+    """Of `transforms`: `china`, `flower`, or the path of an image."""
+    size: int | None = None
+    """Pixels of the images: 96 for `transforms`, the data's own for `views` unless given."""
+    columns: int = 8
+    """Images side by side."""
+    seed: int = 0
+    out: str | None = None
+    """The picture to write (PNG); transforms.png or views-RECIPE.png unless given."""
 
 
 @dataclass(frozen=True)

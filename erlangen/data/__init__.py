@@ -22,6 +22,7 @@ DATASETS = {
     "cifar10": "photographs of 10 classes, 32 px (torchvision)",
     "cifar100": "photographs of 100 classes, 32 px (torchvision)",
     "folder:PATH": "your own images; sub-folders are classes, labels are optional",
+    "native:PATH": "the same, kept at their own sizes besides: views are made from those, one by one",
 }
 TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 
@@ -37,8 +38,9 @@ def open_dataset(
     if image_size is not None and image_size < 8:
         raise ValueError(f"`image_size` (={image_size}) must be at least 8 pixels")
     place = Path(root or os.environ.get("ERLANGEN_DATA", "~/.cache/erlangen")).expanduser()
-    if name.startswith("folder:"):
-        return folder(Path(name.removeprefix("folder:")).expanduser(), image_size or 64).to(device)
+    kind, _, path = name.partition(":")
+    if kind in ("folder", "native") and path:
+        return folder(Path(path).expanduser(), image_size or 64, kind == "native").to(device)
     if name == "digits":
         data, image_size = digits(), image_size or 16
     elif name == "shapes":
@@ -90,9 +92,8 @@ def resize(data: Data, size: int) -> Data:
     """Square images of another size: bilinear, antialiased, back to uint8."""
 
     def of(split: Split) -> Split:
-        return Split(
-            torch.cat([_resize(part, size) for part in torch.split(split.images, 4096)]), split.labels, split.latents
-        )
+        images = torch.cat([_resize(part, size) for part in torch.split(split.images, 4096)])
+        return Split(images, split.labels, split.latents)
 
     if data.size == size:
         return data

@@ -25,6 +25,11 @@ class Split:
     images: UInt8[Tensor, "n c h w"]
     labels: Int[Tensor, " n"] | None = None
     latents: Mapping[str, Float[Tensor, "n _"]] | None = None
+    native: tuple[UInt8[Tensor, "c _ _"], ...] | None = None  # the images at their own sizes, where they are kept
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8:
+            raise ValueError(f"`images` ({self.images.dtype}) of a data set are bytes: uint8, 0 to 255")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -34,6 +39,7 @@ class Split:
             self.images.to(device),
             None if self.labels is None else self.labels.to(device),
             None if self.latents is None else {name: p.to(device) for name, p in self.latents.items()},
+            None if self.native is None else tuple(x.to(device) for x in self.native),
         )
 
     def take(self, index: Int[Tensor, " k"]) -> Batch:
@@ -41,7 +47,8 @@ class Split:
         index = index.to(self.images.device)
         labels = None if self.labels is None else self.labels[index]
         latents = None if self.latents is None else {name: p[index] for name, p in self.latents.items()}
-        return Batch(self.images[index], index, labels, latents)
+        native = None if self.native is None else tuple(self.native[i] for i in index.tolist())
+        return Batch(self.images[index], index, labels, latents, native=native)
 
     def rows(self, seed: int, step: int, size: int) -> Int[Tensor, " size"]:
         """Which images global batch number `step` holds; an incomplete last batch is dropped."""

@@ -15,8 +15,10 @@ from erlangen.data.base import Data, Split
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 
 
-def folder(path: Path, size: int) -> Data:
+def folder(path: Path, size: int, native: bool = False) -> Data:
     """All images below `path`, resized (short side) and cropped (centre) to `size`, in memory as uint8.
+
+    With `native` they are kept at their own sizes besides, for views that are made from those.
 
     `train/` and `test/` (or `val/`) inside are the splits; without them all images are for training. If every image of
     a split lies in a sub-folder, the sub-folders directly below the split are the classes; else there are no labels.
@@ -38,8 +40,9 @@ def folder(path: Path, size: int) -> Data:
         images = torch.from_numpy(np.stack([_read(file, size, grey) for file in found]))
         known = len(names) > 1 and "" not in classes[root]
         labels = torch.tensor([names.index(name) for name in classes[root]]) if known else None
-        splits.append(Split(images.permute(0, 3, 1, 2).contiguous(), labels))
-    return Data(f"folder:{path}", *splits)
+        originals = tuple(torch.from_numpy(_read(file, None, grey)).permute(2, 0, 1) for file in found if native)
+        splits.append(Split(images.permute(0, 3, 1, 2).contiguous(), labels, native=originals if native else None))
+    return Data(f"{'native' if native else 'folder'}:{path}", *splits)
 
 
 def _class(file: Path, root: Path) -> str:
@@ -58,7 +61,8 @@ def _is_grey(file: Path) -> bool:
         raise ValueError(f"cannot read the image {file}: {error}") from error
 
 
-def _read(file: Path, size: int, grey: bool) -> "np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]":
+def _read(file: Path, size: int | None, grey: bool) -> "np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]":
+    """(height, width, channels): `size` in both directions, or the image's own size without it."""
     from PIL import Image, ImageOps
 
     try:
@@ -67,9 +71,16 @@ def _read(file: Path, size: int, grey: bool) -> "np.ndarray[tuple[int, int, int]
             if upright.mode == "I;16":  # Pillow's own conversion would clip all above 255 to white
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
             upright = upright.convert("L" if grey else "RGB")
-            return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR)).reshape(size, size, -1)
+            if size:
+                upright = ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR)
+            return np.array(upright).reshape(upright.height, upright.width, -1)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"cannot read the image {file}: {error}") from error
+
+
+def read_image(file: Path, size: int) -> UInt8[Tensor, "3 {size} {size}"]:
+    """The middle of an image file, in colour, at `size` pixels."""
+    return torch.from_numpy(_read(file, size, grey=False)).permute(2, 0, 1)
 
 
 def idx(roots: Sequence[Path], name: str) -> Data | None:

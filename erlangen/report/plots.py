@@ -14,6 +14,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+DPI = 150
 PALETTE = ("#8a8a8a", "#c4a35a", "#2a6fbb", "#c0392b", "#2e8b57", "#7d5ba6")
 
 
@@ -97,9 +98,9 @@ def tag(fig: "Figure", alt: str) -> str:
     from html import escape
 
     buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=150)
+    fig.savefig(buffer, format="png", dpi=DPI)
     return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
 
 
 def save(fig: "Figure", path: Path) -> None:
-    fig.savefig(path, dpi=150)
+    fig.savefig(path, dpi=DPI)

@@ -83,12 +83,16 @@ class Translation:
     shear_degrees: float = 0.0
     probability: float = 1.0
     name: str = "translation"
-    alone: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_probability(self.probability)
         check_fill(self.fill)
         _check_reach(self.reach)
+
+    @property
+    def alone(self) -> bool:
+        """Whether the identity does nothing, so that it may be left out."""
+        return self.shear_degrees == 0
 
     @property
     def spaces(self) -> Mapping[str, Space]:
@@ -117,13 +121,17 @@ class Scaling:
     shear_degrees: float = 0.0
     probability: float = 1.0
     name: str = "scale"
-    alone: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_probability(self.probability)
         check_fill(self.fill)
         if not 0 < self.factor[0] <= self.factor[1]:
             raise ValueError(f"`factor` (={self.factor}) must be (low, high) with 0 < low <= high")
+
+    @property
+    def alone(self) -> bool:
+        """Whether the identity does nothing, so that it may be left out."""
+        return self.shear_degrees == 0
 
     @property
     def spaces(self) -> Mapping[str, Space]:

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from erlangen.names import lookup
 from erlangen.spaces import Box, Cyclic, Space, Switch
-from erlangen.transforms.resample import SUPPORT, Filter, Inverse, matrix, resample, taps
-from erlangen.views import Images, Params, check_probability
+from erlangen.transforms import eight_bit
+from erlangen.transforms.resample import SUPPORT, Filter, Inverse, Taps, matrix, resample, taps
+from erlangen.views import Images, Params, check_float, check_probability
 
 
 def _check_size(size: int) -> None:
@@ -26,7 +27,8 @@ class ResizedCrop:
     Parameter: the box (top, left, height, width) in fractions of the image. The whole image is the identity where
     `size` is the image's own; elsewhere it is the plain resize. Originals without antialiasing, with the corners'
     centres as fixed points (`align_corners`), or whose boxes may reach out of the image, where it is black (`beyond`),
-    set the fields so.
+    set the fields so. `eight_bit` computes on whole levels as Pillow does, with the box's edges on whole pixels.
+    `pixels` draws boxes that are whole pixels of a square image of that size.
     """
 
     size: int
@@ -36,30 +38,35 @@ class ResizedCrop:
     antialias: bool = True
     align_corners: bool = False
     beyond: bool = False
+    eight_bit: bool = False
+    pixels: int | None = None
     probability: float = 1.0
     name: str = "crop"
 
     def __post_init__(self) -> None:
         check_probability(self.probability)
-        Box(self.scale, self.ratio)
+        Box(self.scale, self.ratio, pixels=self.pixels)
+        _check_eight_bit(self)
         lookup("filter", self.filter, SUPPORT)
         _check_size(self.size)
-        if self.align_corners and self.antialias:
-            raise ValueError("`align_corners` has no antialiased form: give `antialias=False` with it")
+        _check_corners(self)
 
     @property
     def spaces(self) -> Mapping[str, Space]:
-        return {self.name: Box(self.scale, self.ratio, self.beyond)}
+        return {self.name: Box(self.scale, self.ratio, self.beyond, self.pixels)}
 
     def apply(self, images: Images, params: Params) -> Float[Tensor, "n c s s"]:
         box = params[self.name]
+        if self.eight_bit:
+            box = _whole_pixels(box.double(), *images.shape[-2:])
         top, left, height, width = box.unbind(1)
-        longest = float(box[:, 2:].max()) if self.beyond and len(box) else 1.0
+        longest = max(1.0, float(box[:, 2:].max())) if self.beyond and len(box) else None
+        dtype = torch.float64 if self.eight_bit else images.dtype
         rows, columns = (
-            taps(a * n, b * n, n, self.size, self.filter, self.antialias, self.align_corners, longest, images.dtype)
+            taps(a * n, b * n, n, self.size, self.filter, self.antialias, self.align_corners, longest, dtype)
             for a, b, n in ((top, height, images.shape[-2]), (left, width, images.shape[-1]))
         )
-        return resample(images, rows, columns)
+        return _levels(images, rows, columns) if self.eight_bit else resample(images, rows, columns)
 
     def inverse(self, params: Params, height: int, width: int) -> Inverse:
         if (height, width) != (self.size, self.size):
@@ -72,18 +79,22 @@ class ResizedCrop:
 class Resize:
     """The shorter side becomes `size` pixels, the longer one in proportion, rounded down; no parameter.
 
-    `square` makes both sides `size`.
+    `square` makes both sides `size`; the other fields are those of `ResizedCrop`.
     """
 
     size: int
     filter: Filter = "bilinear"
     antialias: bool = True
     square: bool = False
+    align_corners: bool = False
+    eight_bit: bool = False
     probability: float = 1.0
     name: str = "resize"
 
     def __post_init__(self) -> None:
         _check_size(self.size)
+        _check_eight_bit(self)
+        _check_corners(self)
         lookup("filter", self.filter, SUPPORT)
         _always(self.probability)
 
@@ -97,13 +108,37 @@ class Resize:
             _whole(len(images), side, self.size if self.square else side * self.size // min(sides), self, images)
             for side in sides
         )
-        return resample(images, rows, columns)
+        return _levels(images, rows, columns) if self.eight_bit else resample(images, rows, columns)
 
 
 def _whole(n: int, source: int, size: int, how: Resize, images: Images) -> tuple[Tensor, Tensor]:
     """The taps of a resize of the whole side."""
-    start = torch.zeros(n, device=images.device, dtype=torch.float32)
-    return taps(start, start + source, source, size, how.filter, how.antialias, dtype=images.dtype)
+    start = torch.zeros(n, device=images.device, dtype=torch.float64 if how.eight_bit else torch.float32)
+    dtype = torch.float64 if how.eight_bit else images.dtype
+    return taps(start, start + source, source, size, how.filter, how.antialias, how.align_corners, dtype=dtype)
+
+
+def _levels(images: Images, rows: Taps, columns: Taps) -> Float[Tensor, "n c h2 w2"]:
+    """Resampled on whole levels."""
+    check_float(images)
+    return (eight_bit.resample(eight_bit.to_levels(images), rows, columns) / 255).to(images.dtype)
+
+
+def _whole_pixels(box: Float[Tensor, "n 4"], height: int, width: int) -> Float[Tensor, "n 4"]:
+    """The box with its edges on whole pixels; at least one pixel large."""
+    sides = box.new_tensor([height, width])
+    start, end = (box[:, :2] * sides).round(), ((box[:, :2] + box[:, 2:]) * sides).round()
+    return torch.cat([start / sides, (end - start).clamp_min(1) / sides], 1)
+
+
+def _check_eight_bit(how: "ResizedCrop | Resize") -> None:
+    if how.eight_bit and not how.antialias:
+        raise ValueError("`eight_bit` is Pillow's arithmetic, which always antialiases: leave out `antialias=False`")
+
+
+def _check_corners(how: "ResizedCrop | Resize") -> None:
+    if how.align_corners and how.antialias:
+        raise ValueError("`align_corners` has no antialiased form: give `antialias=False` with it")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,23 @@ from jaxtyping import Float
 from torch import Tensor
 
 from erlangen.spaces import Patch, Space, Switch
-from erlangen.views import Batch, Draws, Images, Params, Pipeline, View, check_float, check_params, check_probability
+from erlangen.views import (
+    Batch,
+    Draws,
+    Images,
+    Params,
+    Pipeline,
+    View,
+    check_float,
+    check_params,
+    check_probability,
+    constant,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Erasing:
-    """Cover a box with one value (Zhong et al., arXiv:1708.04896).
+    """Cover a box with one value, or one per channel (Zhong et al., arXiv:1708.04896).
 
     Parameter: the box (top, left, height, width) in fractions of the image; one without area covers nothing. A pixel
     is covered if its centre is. `scale` is the share of the area, `ratio` the height over the width.
@@ -22,7 +33,7 @@ class Erasing:
 
     scale: tuple[float, float] = (0.02, 0.33)
     ratio: tuple[float, float] = (0.3, 3.3)
-    value: float = 0.0
+    value: float | tuple[float, ...] = 0.0
     probability: float = 0.5
     name: str = "erasing"
 
@@ -42,7 +53,13 @@ class Erasing:
         rows, columns = ((torch.arange(n, device=images.device, dtype=top.dtype) + 0.5) / n for n in images.shape[-2:])
         across = (columns >= left) & (columns < left + width)
         down = (rows >= top) & (rows < top + height)
-        return torch.where((down[:, :, None] & across[:, None])[:, None], self.value, images)
+        if isinstance(self.value, tuple) and len(self.value) != images.shape[1]:
+            raise ValueError(f"`value` (={self.value}) has {len(self.value)} channels, the images {images.shape[1]}")
+        return torch.where((down[:, :, None] & across[:, None])[:, None], _colour(self.value, images), images)
+
+
+def _colour(value: float | tuple[float, ...], images: Images) -> Tensor:
+    return constant(value if isinstance(value, tuple) else (value,), images.dtype, images.device)
 
 
 @dataclass(frozen=True)
@@ -87,5 +104,5 @@ class BackgroundRemoved:
         fill = round(self.fill * 255) if images.dtype == torch.uint8 else self.fill
         images = torch.where(removed & ~batch.mask[:, None], torch.tensor(fill, dtype=images.dtype), images)
         rest = {name: p for name, p in params.items() if name != self.name}
-        view = self.pipeline.view(changed(batch, images=images), rest)
+        view = self.pipeline.view(changed(batch, images=images, native=None), rest)
         return changed(view, params={self.name: params[self.name], **view.params}, spaces=self.spaces)

@@ -56,6 +56,7 @@ def blend(images: Images, factor: Float[Tensor, "n 3"], weights: tuple[float, fl
 
     Brightness f is (f, 0, 0), saturation (f, 1 - f, 0), contrast (f, 0, 1 - f).
     """
+    check_float(images)
     if may_look(images):
         if bool((factor == factor.new_tensor([1.0, 0.0, 0.0])).all()):
             return images
@@ -241,8 +242,8 @@ class Hue:
         if self.eight_bit:
             shifted = (eight_bit.shift_hue(eight_bit.to_levels(images), params[self.name]) / 255).to(images.dtype)
         else:
-            shifted = torch.where(turns[:, :, None, None] == 0, images, shift_hue(images, turns))
-        return shifted
+            shifted = shift_hue(images, turns)
+        return torch.where(turns[:, :, None, None] == 0, images, shifted)
 
 
 @dataclass(frozen=True, slots=True)

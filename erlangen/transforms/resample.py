@@ -13,7 +13,8 @@ from erlangen.views import check_float
 
 Filter = Literal["bilinear", "bicubic"]
 Fill = Literal["zeros", "border", "reflection"]
-Taps = tuple[Int[Tensor, "n s k"], Float[Tensor, "n s k"]]
+Taps = tuple[Int[Tensor, "n _ _"], Float[Tensor, "n _ _"]]  # (image, pixel made, pixel used)
+Tap = tuple[Int[Tensor, "_ _"], Float[Tensor, "_ _"]]  # of one image
 Inverse = Float[Tensor, "n 3 3"]  # from output to input, in pixels (x, y) from the centre, y down
 SUPPORT = {"bilinear": 1.0, "bicubic": 2.0}  # pixels to each side
 LARGE = 64  # pixels: from here on whole rows are copied image by image where code may look at values
@@ -27,13 +28,13 @@ def taps(
     filter: Filter = "bilinear",
     antialias: bool = True,
     align_corners: bool = False,
-    longest: float = 1.0,
+    longest: float | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Taps:
     """Which `k` pixels of `source`, and with which weights, make each of `size` pixels of [start, start + length].
 
     Units are pixels. The edges of the segment are edges: what lies outside has no weight, as when it is cut out first;
-    but the part of the segment that lies outside of the image (`longest`, its length in images, above 1) is black. With
+    but where segments may reach out of the image, the longest being `longest` images long, it is black there. With
     `antialias` the filter is widened where the image shrinks; `align_corners` puts the first and the last pixel's
     centres onto those of the segment.
     """
@@ -45,7 +46,7 @@ def taps(
         centre = start + (place + 0.5) * (length / size)
     reach = SUPPORT[filter]
     stretch = (length / size).clamp_min(1) if antialias else torch.ones_like(length)
-    widest = max(longest * source / size, 1.0) if antialias else 1.0
+    widest = max((longest or 1.0) * source / size, 1.0) if antialias else 1.0
     count = math.ceil(2 * reach * widest - 1e-6)
     first = (centre - reach * stretch - 0.5).floor() + 1
     pixel = first[:, :, None] + torch.arange(count, device=start.device, dtype=start.dtype)
@@ -56,7 +57,7 @@ def taps(
     left, right = start[:, :, None], (start + length)[:, :, None]
     weight = weight * ((pixel + 1 > left + slack) & (pixel < right - slack))
     weight = weight / weight.sum(-1, keepdim=True)
-    if longest > 1:
+    if longest is not None:
         weight = weight * ((pixel >= 0) & (pixel < source))
     # as_strided changes nothing, but a compiler stores what it is given here instead of working it out at every pixel
     index, weight = pixel.clamp(0, source - 1).long(), weight.to(dtype)
@@ -90,7 +91,7 @@ def resample(images: Float[Tensor, "n c h w"], rows: Taps, columns: Taps) -> Flo
     return out
 
 
-def _one(image: Float[Tensor, "c h w"], rows: Taps, columns: Taps) -> Float[Tensor, "c h2 w2"]:
+def _one(image: Float[Tensor, "c h w"], rows: Tap, columns: Tap) -> Float[Tensor, "c h2 w2"]:
     """The same for one image, copying whole rows: several times faster where nothing fuses."""
     for index, weight in (rows, columns):
         first, *others = zip(index.unbind(1), weight.unbind(1), strict=True)

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from erlangen.spaces import Interval, Space, Switch
 from erlangen.transforms import eight_bit
-from erlangen.views import Images, Params, check_float, check_probability
+from erlangen.views import Images, Params, check_float, check_probability, constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +120,6 @@ class Normalize:
         check_float(images)
         if len(self.mean) not in (1, images.shape[1]):
             raise ValueError(f"`mean` (={self.mean}) has {len(self.mean)} channels, the images have {images.shape[1]}")
-        mean, std = _constants(self, images.dtype, images.device)
-        return (images - mean) / std
-
-
-@lru_cache(maxsize=32)
-def _constants(how: Normalize, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Kept on the device, so that nothing waits for them."""
-    mean, std = (torch.tensor(values, dtype=dtype, device=device)[:, None, None] for values in (how.mean, how.std))
-    return mean, std
+        return (images - constant(self.mean, images.dtype, images.device)) / constant(
+            self.std, images.dtype, images.device
+        )

@@ -6,13 +6,15 @@ import re
 import pytest
 import torch
 from torch import Tensor
-from vectors import Case, cases, check_close
+from vectors import FOLDER, Case, cases, check_close, load
 
 from erlangen.losses import jensen_shannon, log_target, nt_xent
 from erlangen.methods.duet import DUET
 from erlangen.spaces import Interval
-from erlangen.transforms import ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, Rotation, VerticalFlip
+from erlangen.transforms import CenterCrop, GaussianBlur, HorizontalFlip, Normalize, Rotation, VerticalFlip
+from erlangen.transforms.duet import CODES, DUETViews, Grouped
 from erlangen.transforms.photometric import ORDERS, PARTS
+from erlangen.views import Batch, Draws, Pipeline, View, generator
 
 VALUE = {"rtol": 1e-5, "atol": 1e-6}
 GRADIENT = {"rtol": 1e-4, "atol": 1e-6}
@@ -86,7 +88,7 @@ def test_whole_loss(case):
         check_close(x.grad.norm(), case[f"grad_norm_{name}"], **GRADIENT)
 
 
-augmentations = cases("duet_augmentations*.npz")  # `sca` is left out: it resizes with aligned corners
+augmentations = cases("duet_augmentations*.npz")
 
 
 def column(x: Tensor) -> Tensor:
@@ -115,33 +117,175 @@ def test_flip(case, name, transform):
 
 
 @augmentations
-def test_grayscale(case):
-    """Their weights are .299, .587, .114; ours are torchvision's, .2989: up to 1e-4 of the red darker."""
-    out = applied(case, Grayscale(), grayscale=case["gra_applied"])
-    check_close(out, case["gra_images"], rtol=0, atol=1e-4 + 1e-6)
-    check_close(
-        out + 1e-4 * column(case["gra_applied"])[..., None, None] * case["images"][:, :1], case["gra_images"], **VALUE
-    )
-
-
-@augmentations
 def test_blur(case):
     """A kernel of 3 x 3, mirrored at the border."""
     check_close(applied(case, GaussianBlur(3), blur=case["blu_sigma"]), case["blu_images"], rtol=0, atol=1e-5)
 
 
-@augmentations
-def test_jitter(case):
-    """Factors per image in one order for all.
+EXACT, FOURTH = {"rtol": 0, "atol": 0}, {"rtol": 0, "atol": 1e-4}
+TOLERANCE = {"fli": EXACT, "flv": EXACT, "ron": EXACT, "gra": {"rtol": 0, "atol": 1e-6}, "rot": FOURTH}
+FINE = {"rtol": 0, "atol": 1e-5}
+KORNIA = {  # what evaluation reports -> code
+    "RandomRotation": "rot",
+    "RandomHorizontalFlip": "fli",
+    "RandomVerticalFlip": "flv",
+    "RandomGaussianBlur": "blu",
+    "RandomGrayscale": "gra",
+}
 
-    Their grey is up to 1e-4 lighter; contrast and saturation mix it in with the distance of their factor from 1, and
-    what comes after enlarges that. Hue is good to 1e-4 besides.
-    """
+
+def box(case: Case) -> Tensor:
+    """Their (x, y, width, height) in pixels as fractions (top, left, height, width)."""
+    height, width = case["images"].shape[-2:]
+    return case["sca_xywh"].float()[:, [1, 0, 3, 2]] / torch.tensor([height, width, height, width])
+
+
+def jitter(case: Case) -> dict[str, Tensor]:
     order = ORDERS.index(tuple(case["jit_order"].tolist()))
-    factors = {part: case[f"jit_{part}_factor"] for part in PARTS}
-    params = {f"color.{part}": column(factor) for part, factor in factors.items()}
-    params["color.order"] = torch.full((len(case["images"]), 1), float(order))
-    grey = 1e-4 * sum((1 - factors[part]).abs().max() for part in ("contrast", "saturation"))
-    larger = math.prod(factors[part].max().clamp_min(1) for part in PARTS[:3])
-    out = ColorJitter().apply(case["images"], params)
-    check_close(out, case["jit_images"], rtol=0, atol=float(grey * larger) + 1e-4)
+    factors = {f"color.{part}": column(case[f"jit_{part}_factor"]) for part in PARTS}
+    return {**factors, "color.order": torch.full((len(case["images"]), 1), float(order))}
+
+
+GIVEN = {  # code -> the parameters of the file, as ours, and which arrays they are
+    "sca": (lambda case: {"crop": box(case)}, "xywh|out_size|params_xyhw"),
+    "rot": (lambda case: {"rotation": column(case["rot_degrees"].deg2rad())}, "degrees"),
+    "ron": (lambda case: {"quarter_turn": column(case["ron_degrees"] / 90)}, "degrees"),
+    "fli": (lambda case: {"flip": column(case["fli_applied"])}, "applied"),
+    "flv": (lambda case: {"vertical_flip": column(case["flv_applied"])}, "applied"),
+    "blu": (lambda case: {"blur": column(case["blu_sigma"])}, "sigma"),
+    "gra": (lambda case: {"grayscale": column(case["gra_applied"])}, "applied"),
+    "jit": (jitter, "(brightness|contrast|saturation|hue)_factor|order"),
+}
+
+
+def view(case: Case, code: str) -> View:
+    """The code alone, with the file's parameters."""
+    images = case["images"]
+    size = int(case.value("sca_out_size")) if code == "sca" else images.shape[-1]
+    operation = CODES[code](size, images.shape[-1])
+    policy = Grouped(Pipeline((operation.transform,)), operation.groups)
+    return policy.replay(Batch(images, torch.arange(len(images))), GIVEN[code][0](case))
+
+
+@cases("duet_augmentations*.npz", r"((?!eval_|normalize_)\w+_)images")
+def test_code(case):
+    """The authors' operation of each code, with kornia's weights, and its group value where the file has one."""
+    code, whole = case.prefix.removesuffix("_"), Case(case.file)
+    found = view(whole, code)
+    check_close(found.images, case["images"], **TOLERANCE.get(code, FINE))
+    if code != "jit" or case.holds("g"):
+        check_close(found.unit(code), case["g"], **VALUE)
+
+
+@augmentations
+def test_crop_parameters(case):
+    """What the authors store of a crop: corner and sides, each less one pixel, in units of the view."""
+    height, width = case["images"].shape[-2:]
+    top, left, h, w = (view(case, "sca").params["crop"] * torch.tensor([height, width, height, width])).unbind(1)
+    stored = torch.stack([left, top, w - 1, h - 1], 1) / case.value("sca_out_size")
+    check_close(stored, case["sca_params_xyhw"], **VALUE)
+
+
+@cases("duet_augmentations*.npz", r"(eval_)(?:sca_g|g_\w+)")
+def test_evaluation_groups(case):
+    """In evaluation nothing is done: g is the neutral one, which is that of the identity, of a crop the whole image."""
+    size = case["images"].shape[-1]
+    for name, golden in case.under("").items():
+        if name == "images":
+            continue
+        code = "sca" if name == "sca_g" else KORNIA[name.removeprefix("g_")]
+        operation = CODES[code](size, size)
+        group = operation.groups[code]
+        identity = operation.transform.spaces[group.parameter].identity.expand(len(golden), -1)
+        check_close(group.value(identity), golden, **VALUE)
+        check_close(torch.full_like(golden, group.neutral), golden, **VALUE)
+
+
+@augmentations
+def test_evaluation_images(case):
+    """Half is subtracted at the end of every stack; in evaluation the middle is cut out before."""
+    half = Normalize((0.5,), (1.0,))
+    check_close(half.apply(case["images"], {}), case["normalize_images"], **VALUE)
+    middle = CenterCrop(case["eval_images"].shape[-1]).apply(case["images"], {})
+    check_close(half.apply(middle, {}), case["eval_images"], **VALUE)
+
+
+@cases("duet_essl.npz", r"(\w+_)images")
+def test_whole_orbits(case):
+    """E-SSL's batches: all images with the first element of the group, then all with the second."""
+    code, images, label = case.prefix.removesuffix("_"), Case(case.file)["images"], case["labels"]
+    transform = CODES[code](images.shape[-1], images.shape[-1]).transform
+    many = images.repeat(len(label) // len(images), 1, 1, 1)
+    out = transform.apply(many, {transform.name: column(label)})
+    check_close(out, case["images"], **TOLERANCE[code])
+
+
+@pytest.mark.parametrize(
+    "file", sorted(path.name for glob in ("duet_augmentations*.npz", "duet_essl.npz") for path in FOLDER.glob(glob))
+)
+def test_every_array_is_claimed(file):
+    """Nothing in these files that no test above has looked at."""
+    if file.startswith("duet_essl"):
+        claim = "images|(ron|fli|flv|gra)_(images|labels)|loss_.+"  # the losses are not these tests' concern
+    else:
+        codes = "|".join(f"{code}_(images|g|{given})" for code, (_, given) in GIVEN.items())
+        claim = f"images|normalize_images|eval_(images|sca_g|g_({'|'.join(KORNIA)}))|{codes}"
+    stray = [key for key in load(file) if not re.fullmatch(claim, key)]
+    assert not stray, f"{file}: no test looks at {stray}"
+
+
+def batch(channels: int = 3, size: int = 32) -> Batch:
+    images = torch.rand(16, channels, size, size, generator=torch.Generator().manual_seed(0))
+    return Batch(images, torch.arange(16))
+
+
+@pytest.mark.parametrize("center_crop", [False, True])
+@pytest.mark.parametrize("tx", [*((code,) for code in CODES), ("rot", "jit", "hue", "sca"), ("ccr", "sca", "flv")])
+def test_policy(tx, center_crop):
+    """Two different views with a g for every code that has one; a replay makes the same."""
+    views = DUETViews(tx, center_crop).build(3, 32)
+    one, two = views(batch(), Draws(generator(0)))
+    side = 36 if center_crop and not {"sca", "ccr", "res"} & set(tx) else 32
+    assert one.images.shape == two.images.shape == (16, 3, side, side)
+    assert bool((one.images != two.images).any()) or set(tx) <= {"res", "ccr"}
+    least = 1 - (36 - 1) / 32  # of a crop as high as the enlarged image
+    codes = {*tx, *({"bri", "con", "sat", "hue"} if "jit" in tx else ())} - {"jit", "res", "ccr"}
+    for code in codes:
+        assert bool((one.unit(code) <= 1).all()) and bool((one.unit(code) >= (least if code == "sca" else 0)).all())
+    assert set(one.params) == set(one.spaces) and codes <= set(one.params)
+    again = views.each.replay(batch(), one.params)
+    assert torch.equal(again.images, one.images) and all(torch.equal(again.params[c], one.params[c]) for c in codes)
+
+
+def test_crops_are_whole_pixels():
+    """Boxes have their edges on pixels of the image they are cut from, and reach all of its border."""
+    for center_crop, size in ((False, 32), (True, 36)):
+        view, _ = DUETViews(("sca",), center_crop).build(3, 32)(batch(), Draws(generator(1)))
+        pixels = view.params["crop"] * size
+        assert bool((pixels - pixels.round()).abs().max() < 1e-4)
+        assert torch.allclose(view.unit("sca"), 1 - (pixels[:, 2:3] - 1) / 32, atol=1e-5)
+
+
+def test_a_colour_of_its_own():
+    """Beside `jit`, hue's g is that of the code `hue`."""
+    view, _ = DUETViews(("jit", "hue")).build(3, 32)(batch(), Draws(generator(0)))
+    check_close(view.unit("hue"), (view.params["hue.hue"] + 0.1) / 0.2, rtol=0, atol=1e-6)
+    assert bool((view.params["hue.hue"] != view.params["color.hue"]).any())
+
+
+@pytest.mark.parametrize(
+    "tx, error",
+    [((), "one code or more"), (("rot", "rot"), "each once"), (("rto",), "Did you mean 'rot'"), (("jti",), "'jit'")],
+)
+def test_refused_codes(unchecked, tx, error):
+    with pytest.raises(ValueError, match=error):
+        DUETViews(tx)
+
+
+def test_grey_images():
+    """Codes that need colour are refused, with those that do not; the others work."""
+    for code in ("gra", "jit", "sat", "hue"):
+        with pytest.raises(ValueError, match=f"{code}.* 1 channel; these work: sca, rot.*con"):
+            DUETViews((code,)).build(1, 28)
+    one, _ = DUETViews(("rot", "bri", "con", "sca")).build(1, 28)(batch(1, 28), Draws(generator(0)))
+    assert one.images.shape == (16, 1, 28, 28)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from erlangen.spaces import Box, Choice, Circle, Cyclic, Factor, Interval, Space, Switch
+from erlangen.spaces import Box, Choice, Circle, Cube, Cyclic, Factor, Interval, Patch, Seed, Space, Switch
 
 FEW = settings(deadline=None, max_examples=10, derandomize=True)
 SEEDS = st.integers(0, 2**32)
@@ -18,6 +18,9 @@ SPACES = [
     Interval(0.1, 2.0, neutral=0.0),
     Interval(-3.0, 1.0, neutral=-1.0),
     Interval(0.7, 0.7),
+    Interval(0.1, 2.0, least=0.0),
+    Interval(1.0, 7.0, neutral=8.0, least=0.0, most=8.0, whole=True),
+    Interval(-2.0, 2.0, whole=True),
     Factor(0.6, 1.4),
     Factor(0.0, 2.0),
     Circle(),
@@ -29,10 +32,18 @@ SPACES = [
     Box((0.9, 1.0)),
     Box((0.2, 0.5), (1.0, 1.0)),
     Box((1.0, 1.0)),
+    Box((0.08, 1.0), beyond=True),
+    Patch((0.02, 0.33), (0.3, 3.3)),
+    Cube(-0.5, 0.5),
+    Cube(0.0, 2.0, 1),
+    Cube(-1.0, 1.0, 6),
+    Cube(0.3, 0.3),
     Choice(24),
     Choice(1),
+    Seed(),
+    Seed(1),
 ]
-GEOMETRIC = [space for space in SPACES if not isinstance(space, Choice)]
+GEOMETRIC = [space for space in SPACES if not isinstance(space, Choice | Seed)]
 PERIODIC = [space for space in SPACES if isinstance(space, Circle | Cyclic)]
 every = pytest.mark.parametrize("space", SPACES, ids=str)
 geometric = pytest.mark.parametrize("space", GEOMETRIC, ids=str)
@@ -47,7 +58,7 @@ def uniforms(n: int, dim: int, seed: int) -> torch.Tensor:
 
 def inside(space: Space, p: torch.Tensor, tolerance: float = 1e-5) -> bool:
     """Whether every parameter is one that the space says it draws."""
-    if isinstance(space, Box):
+    if isinstance(space, Box | Patch):
         top, left, height, width = p.unbind(1)
         area, ratio = height * width, width / height
         fits = (p >= 0).all() & (top + height <= 1 + tolerance).all() & (left + width <= 1 + tolerance).all()
@@ -56,10 +67,12 @@ def inside(space: Space, p: torch.Tensor, tolerance: float = 1e-5) -> bool:
         return bool(fits & in_scale.all() & in_ratio.all())
     if isinstance(space, Switch):
         return bool((p == 1).all())
-    if isinstance(space, Cyclic | Choice):
+    if isinstance(space, Cyclic | Choice | Seed):
         count = space.period if isinstance(space, Cyclic) else space.count
         return bool(((p == p.round()) & (p >= 0) & (p < count)).all())
     low, high = (0.0, space.period) if isinstance(space, Circle) else (space.low, space.high)
+    if isinstance(space, Interval) and space.whole and (p != p.round()).any():
+        return False
     return bool(((p >= low - tolerance) & (p <= high + tolerance)).all())
 
 
@@ -73,17 +86,26 @@ def test_draws_have_shape_and_range(space, n, seed):
     assert inside(space, p)
 
 
-@pytest.mark.parametrize("space", [space for space in SPACES if not isinstance(space, Box | Switch)], ids=str)
+@pytest.mark.parametrize("space", [space for space in SPACES if not isinstance(space, Box | Patch | Switch)], ids=str)
 def test_draws_are_uniform(space):
-    """Discrete spaces draw every element equally often, segments and circles map u linearly on their range."""
-    u = (torch.arange(9240)[:, None] + 0.5) / 9240  # a multiple of every count above
+    """Discrete spaces draw every element equally often, the others map u linearly on their range."""
+    n = 9240 if not isinstance(space, Seed) else 20_000  # a multiple of every count above
+    u = ((torch.arange(n)[:, None] + 0.5) / n).expand(-1, space.dim)
     p = space.from_unit(u)
-    if isinstance(space, Cyclic | Choice):
-        count = space.period if isinstance(space, Cyclic) else space.count
-        assert torch.bincount(p[:, 0].long(), minlength=count).tolist() == [9240 // count] * count
+    count, first = elements(space), space.low if isinstance(space, Interval) else 0
+    if count:
+        assert torch.bincount((p[:, 0] - first).long(), minlength=count).tolist() == [n // count] * count
     else:
         low, high = (0.0, space.period) if isinstance(space, Circle) else (space.low, space.high)
         assert torch.allclose(p, low + (high - low) * u, atol=1e-5)
+
+
+def elements(space: Space) -> int | None:
+    """How many there are, if not infinitely many."""
+    if isinstance(space, Interval) and space.whole:
+        return int(space.high - space.low) + 1
+    of = {Cyclic: "period", Choice: "count", Seed: "count"}.get(type(space))
+    return getattr(space, of) if of else 2 if isinstance(space, Switch) else None
 
 
 @every
@@ -100,15 +122,19 @@ def test_unit_lies_in_the_unit_interval(space, k, seed):
 
 
 def _is_a_point(space: Space) -> bool:
-    return space in (Interval(0.7, 0.7), Box((1.0, 1.0)))
+    return space in (Interval(0.7, 0.7), Box((1.0, 1.0)), Cube(0.3, 0.3))
 
 
 @every
 def test_grid_has_the_length_asked_for(space):
-    """A grid has k points; a finite space gives all of its elements once k reaches their number."""
+    """A grid has k points, or the most of a product below; a finite space gives all its elements once k reaches them."""
     sizes = {k: len(space.grid(k)) for k in (8, 24, 100)}
-    finite = {Cyclic: lambda: space.period, Switch: lambda: 2, Choice: lambda: space.count}.get(type(space))
-    assert sizes == {k: min(k, finite()) if finite else k for k in sizes}
+    if isinstance(space, Cube):
+        assert (
+            sizes == {1: {8: 8, 24: 24, 100: 100}, 2: {8: 4, 24: 16, 100: 100}, 6: {8: 8, 24: 24, 100: 64}}[space.dim]
+        )
+    else:
+        assert sizes == {k: min(k, elements(space) or k) for k in sizes}
 
 
 @geometric
@@ -133,6 +159,93 @@ def test_relative_to_the_identity_is_the_embedding(space, seed):
     """What leads from the identity to p is p."""
     p = space.from_unit(uniforms(10, space.dim, seed))
     assert torch.allclose(space.relative(space.identity.expand_as(p), p), space.embed(p), atol=1e-6)
+
+
+@every
+@FEW
+@given(k=st.integers(1, 40), seed=SEEDS)
+def test_what_means_something_is_valid(space, k, seed):
+    """The identity, the grid and all that is drawn is; nothing that is not finite is, in any of its numbers."""
+    grid = space.grid(max(k, space.period) if isinstance(space, Cyclic) else k)
+    for p in (space.identity[None], grid, space.from_unit(uniforms(20, space.dim, seed))):
+        assert space.valid(p).shape == (len(p),) and space.valid(p).all()
+    for bad in (math.nan, math.inf, -math.inf):
+        for column in range(space.dim):
+            p = space.from_unit(uniforms(1, space.dim, seed))
+            p[1, column] = bad
+            assert space.valid(p).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "space, good, bad",
+    [
+        (Interval(0.1, 2.0), [[-5.0], [9.0]], []),
+        (Interval(0.1, 2.0, least=0.0), [[0.0], [9.0]], [[-0.01]]),
+        (Interval(1.0, 7.0, 8.0, least=0.0, most=8.0, whole=True), [[0.0], [8.0]], [[-1.0], [9.0], [2.5]]),
+        (Factor(0.6, 1.4), [[0.0], [7.0]], [[-0.01]]),
+        (Circle(), [[-9.0], [9.0]], []),
+        (Cyclic(4), [[-1.0], [7.0]], [[0.5]]),
+        (Switch(), [[0.0], [1.0]], [[0.5], [2.0], [-1.0]]),
+        (
+            Box((0.2, 1.0)),
+            [[0.5, 0.0, 0.5, 1.0], [0.9, 0.9, 0.01, 0.01]],
+            [[0.6, 0.0, 0.5, 1.0], [-0.1, 0.0, 0.5, 1.0]],
+        ),
+        (Box((0.2, 1.0)), [[-1e-6, 0.0, 1.000002, 1.0]], [[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, -0.5]]),
+        (Box((0.2, 1.0), beyond=True), [[-1.0, 0.9, 3.0, 1.0]], [[0.0, 0.0, 0.0, 1.0]]),
+        (Patch((0.02, 0.33), (0.3, 3.3)), [[-1.0, 0.9, 3.0, 0.0]], [[0.0, 0.0, -0.1, 0.1]]),
+        (Cube(-0.5, 0.5), [[-5.0, 5.0]], []),
+        (Choice(24), [[0.0], [23.0]], [[24.0], [-1.0], [0.5]]),
+        (Seed(), [[-1.0], [9_999.0]], [[-2.0], [10_000.0], [0.5]]),
+    ],
+    ids=str,
+)
+def test_beyond_the_drawn_some_means_something(space, good, bad):
+    """A larger angle does, a negative sigma does not; each row by itself."""
+    assert space.valid(torch.tensor(good + bad)).tolist() == [True] * len(good) + [False] * len(bad)
+
+
+def test_a_cubes_grid_is_a_product():
+    """Equal grids without `high`, the last number fastest; even ones hold 0."""
+    expected = [[-0.5, -0.5], [-0.5, 0.0], [0.0, -0.5], [0.0, 0.0]]
+    assert all(Cube(-0.5, 0.5).grid(k).tolist() == expected for k in (4, 5, 8))
+    six = Cube(-0.3, 0.3).grid(36)
+    assert (six.view(6, 6, 2)[:, :, 0] == six.view(6, 6, 2)[:, :1, 0]).all()
+    assert (six.view(6, 6, 2)[:, :, 1] == six.view(6, 6, 2)[:1, :, 1]).all()
+    assert (six == 0).all(1).sum() == 1 and six.max() < 0.3
+
+
+@FEW
+@given(k=st.integers(1, 63))
+def test_a_cube_of_many_numbers_has_its_diagonal(k):
+    """Where a product of two values each has too many points, all numbers are equal; from there on it is the product."""
+    assert torch.equal(Cube(-1.0, 1.0, 6).grid(k), Cube(-1.0, 1.0, 1).grid(k).expand(-1, 6))
+    assert Cube(-1.0, 1.0, 6).grid(64).unique().tolist() == [-1.0, 0.0]
+
+
+def test_patches_are_boxes_that_may_be_nothing():
+    """Drawn as boxes are; the one without area is the identity, and embeddings are the boxes themselves."""
+    patch, u = Patch((0.02, 0.33), (0.3, 3.3)), uniforms(50, 4, 0)
+    p = patch.from_unit(u)
+    assert torch.equal(p, Box((0.02, 0.33), (0.3, 3.3)).from_unit(u)) and (p[:, 2:] > 0).all()
+    assert not patch.identity.any() and torch.equal(patch.embed(p), p)
+    assert torch.equal(patch.relative(p[:1], p[1:2]), p[1:2] - p[:1])
+
+
+def test_seeds_are_whole_numbers():
+    """All below the count can be drawn, none can be embedded; -1 is the identity."""
+    seed = Seed(5)
+    assert seed.grid(9)[:, 0].tolist() == [0, 1, 2, 3, 4] and seed.identity.tolist() == [-1]
+    assert seed.from_unit((torch.arange(5)[:, None] + 0.5) / 5)[:, 0].tolist() == [0, 1, 2, 3, 4]
+    assert Seed(2**24).from_unit(torch.full((1, 1), 1 - 2**-24)).item() == 2**24 - 1
+
+
+def test_whole_intervals_are_whole_numbers():
+    """Each of them is drawn, a grid has some or all, and embeddings count from the neutral one."""
+    bits = Interval(1.0, 7.0, neutral=8.0, whole=True)
+    assert bits.from_unit((torch.arange(7)[:, None] + 0.5) / 7)[:, 0].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert bits.grid(3)[:, 0].tolist() == [1, 4, 7] and bits.grid(99)[:, 0].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert bits.embed(torch.tensor([[8.0], [7.0]])).tolist() == [[0], [-1]]
 
 
 @periodic
@@ -211,6 +324,14 @@ def test_boxes_follow_the_rejection_law(scale, ratio):
         (lambda: Circle(-1.0), r"`period` \(=-1\.0\)"),
         (lambda: Cyclic(0), r"`period` \(=0\)"),
         (lambda: Choice(0), r"`count` \(=0\)"),
+        (lambda: Cube(1.0, 0.0), r"`low` \(=1\.0\).*`high` \(=0\.0\)"),
+        (lambda: Cube(0.0, 1.0, 0), r"`count` \(=0\)"),
+        (lambda: Cube(0.0, 1.0).grid(0), r"`k` \(=0\)"),
+        (lambda: Seed(0), r"`count` \(=0\)"),
+        (lambda: Seed(2**24 + 1), r"`count` \(=16777217\)"),
+        (lambda: Seed().grid(0), r"`k` \(=0\)"),
+        (lambda: Patch((0.0, 1.0), (0.5, 2.0)), r"`scale` \(=\(0\.0, 1\.0\)\)"),
+        (lambda: Patch((0.5, 1.0), (2.0, 3.0)), r"`ratio` \(=\(2\.0, 3\.0\)\)"),
         (lambda: Box((0.0, 1.0)), r"`scale` \(=\(0\.0, 1\.0\)\)"),
         (lambda: Box((0.5, 0.2)), r"`scale` \(=\(0\.5, 0\.2\)\)"),
         (lambda: Box((0.5, 1.2)), r"`scale` \(=\(0\.5, 1\.2\)\)"),
@@ -220,6 +341,8 @@ def test_boxes_follow_the_rejection_law(scale, ratio):
         (lambda: Cyclic(4).grid(3), r"`k` \(=3\); use 4"),
         (lambda: Choice(3).embed(torch.zeros(1, 1)), "no geometry"),
         (lambda: Choice(3).relative(torch.zeros(1, 1), torch.zeros(1, 1)), "no geometry"),
+        (lambda: Seed().embed(torch.zeros(1, 1)), "no geometry"),
+        (lambda: Seed().relative(torch.zeros(1, 1), torch.zeros(1, 1)), "no geometry"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
