@@ -20,8 +20,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import publish, seconds
 from erlangen.chunks import compiler_exists
+from erlangen.pipelines import Pipeline
 from erlangen.transforms import ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, Normalize, ResizedCrop
-from erlangen.views import Batch, Draws, Pipeline, Transform, generator
+from erlangen.views import Batch, Draws, Transform, generator
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 KERNEL = 23

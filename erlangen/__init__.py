@@ -10,6 +10,7 @@ from erlangen.data import open_dataset
 from erlangen.encoders import build_encoder, load_encoder, save_encoder
 from erlangen.encoders.frozen import Frozen, Pixels, represent
 from erlangen.measures import measure
+from erlangen.pipelines import Pipeline, Pipelines, augment, replay
 from erlangen.probes import probe
 from erlangen.recipes import Recipe, Run, recipe, train
 from erlangen.transforms import (
@@ -22,7 +23,7 @@ from erlangen.transforms import (
     Rotation,
     VerticalFlip,
 )
-from erlangen.views import Batch, Pipeline, Pipelines, View, augment, replay
+from erlangen.views import Batch, View
 
 __version__ = version("erlangen")
 

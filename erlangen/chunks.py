@@ -21,12 +21,19 @@ _here = threading.local()
 _capture = threading.Lock()  # of one graph at a time
 
 
-def may_look(images: Tensor) -> bool:
-    """Whether the values of tensors may steer the code: on the CPU, unless it is being captured as a graph.
+def capturing() -> bool:
+    """Whether what is computed now becomes a graph, which will do for any values what it does for these."""
+    return getattr(_here, "capturing", False) or torch.compiler.is_compiling()
 
-    On another device a look would wait for it; a graph that was captured does for any values what it did for the first.
-    """
-    return images.is_cpu and not getattr(_here, "capturing", False) and not torch.compiler.is_compiling()
+
+def may_look(images: Tensor) -> bool:
+    """Whether the values of tensors may steer the code: on the CPU, where a look waits for nothing, and in no graph."""
+    return images.is_cpu and not capturing()
+
+
+def settled(x: Tensor) -> Tensor:
+    """The same tensor, which a compiler stores at this point instead of working it out again wherever it is read."""
+    return x.as_strided(x.shape, x.stride())
 
 
 def pieces(images: Tensor) -> list[slice]:
@@ -91,7 +98,8 @@ def compiled(function: Callable[..., Tensor], example: Sequence[Tensor]) -> Call
             graph = make_fx(function)(*example)
         finally:
             _here.capturing = False
-        options: dict[str, Any] = {"cpp.threads": 1} if example[0].is_cpu else {}  # the pieces are the parallel part
+        # on the CPU the pieces are the parallel part: one thread each, and Python's lock given back for the whole graph
+        options: dict[str, Any] = {"cpp.threads": 1, "cpp_wrapper": True} if example[0].is_cpu else {}
         fast: Callable[..., Tensor] = torch.compile(graph, dynamic=False, fullgraph=True, options=options)
         fast(*example)
     return fast

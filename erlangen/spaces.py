@@ -419,7 +419,8 @@ class Cube:
         return _finite(p)
 
     def _line(self, k: int) -> Float[Tensor, " {k}"]:
-        return torch.linspace(self.low, self.high, k + 1)[:k]
+        # not linspace, which misses 0 by its rounding
+        return self.low + (self.high - self.low) * (torch.arange(k, dtype=torch.get_default_dtype()) / k)
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from erlangen.names import unknown
 from erlangen.nets import Encoder
 from erlangen.observers import CollapseMonitor, OnlineKNN, OnlineLinear
 from erlangen.optim import SGD, Optim
+from erlangen.pipelines import with_pipelines
 from erlangen.runs import prepare
 from erlangen.train import Observer, TrainConfig
 from erlangen.train import train as loop
 from erlangen.transforms.presets import SimCLRViews
-from erlangen.views import ViewPolicy, mix, with_pipelines
+from erlangen.views import ViewPolicy, mix
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from erlangen.pipelines import augment, replay
 from erlangen.transforms import ColorJitter
 from erlangen.transforms.sweeps import SYNTHETIC, sweep
-from erlangen.views import Batch, Draws, View, Views, augment, generator, replay
+from erlangen.views import Batch, Draws, View, Views, generator
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,13 +17,13 @@ from erlangen.data import Data, open_dataset
 from erlangen.encoders.frozen import Pixels
 from erlangen.measures import measure
 from erlangen.nets import Encoder
+from erlangen.pipelines import replay
 from erlangen.recipes.base import new_encoder, train
 from erlangen.recipes.quickstart import RECIPES
 from erlangen.report import page, plots
 from erlangen.runs import environment
 from erlangen.train import Observer
 from erlangen.transforms import Rotation
-from erlangen.views import replay
 
 ANGLES = 24
 

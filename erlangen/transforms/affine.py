@@ -13,7 +13,7 @@ from torch import Tensor
 from erlangen.names import lookup
 from erlangen.spaces import Circle, Cube, Factor, Interval, Space
 from erlangen.transforms.resample import Fill, Inverse, matrix, warp
-from erlangen.views import Images, Params, Transform, check_probability
+from erlangen.views import How, Images, Params, Transform, check_probability
 
 FILLS = ("zeros", "border", "reflection")
 
@@ -50,7 +50,7 @@ class Rotation:
     nearest: bool = False
     probability: float = 1.0
     name: str = "rotation"
-    alone: ClassVar[bool] = True
+    alone: ClassVar[How] = "eager"
 
     def __post_init__(self) -> None:
         check_probability(self.probability)
@@ -90,9 +90,9 @@ class Translation:
         _check_reach(self.reach)
 
     @property
-    def alone(self) -> bool:
-        """Whether the identity does nothing, so that it may be left out."""
-        return self.shear_degrees == 0
+    def alone(self) -> How | None:
+        """With the additional shear even the identity does something: never left out."""
+        return None if self.shear_degrees else "eager"
 
     @property
     def spaces(self) -> Mapping[str, Space]:
@@ -129,9 +129,9 @@ class Scaling:
             raise ValueError(f"`factor` (={self.factor}) must be (low, high) with 0 < low <= high")
 
     @property
-    def alone(self) -> bool:
-        """Whether the identity does nothing, so that it may be left out."""
-        return self.shear_degrees == 0
+    def alone(self) -> How | None:
+        """With the additional shear even the identity does something: never left out."""
+        return None if self.shear_degrees else "eager"
 
     @property
     def spaces(self) -> Mapping[str, Space]:
@@ -159,7 +159,7 @@ class Shear:
     nearest: bool = False
     probability: float = 1.0
     name: str = "shear"
-    alone: ClassVar[bool] = True
+    alone: ClassVar[How] = "eager"
 
     def __post_init__(self) -> None:
         check_probability(self.probability)
@@ -194,7 +194,7 @@ class OneResampling:
     fill: Fill = "zeros"
     name: str = "one_resampling"
     probability: ClassVar[float] = 1.0
-    alone: ClassVar[bool] = True
+    alone: ClassVar[How] = "eager"
 
     def __post_init__(self) -> None:
         check_fill(self.fill)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from erlangen.spaces import Cube, Interval, Seed, Space
 from erlangen.transforms.filters import gaussian
-from erlangen.views import Images, Params, check_float, check_probability
+from erlangen.views import How, Images, Params, check_float, check_probability
 
 KERNEL = 17  # pixels, of the displacement's blur
 
@@ -36,7 +36,7 @@ class Deform:
     transposed: bool = False
     probability: float = 1.0
     name: str = "deform"
-    alone: ClassVar[bool] = True
+    alone: ClassVar[How] = "eager"
 
     def __post_init__(self) -> None:
         check_probability(self.probability)

@@ -16,12 +16,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from erlangen.names import unknown
+from erlangen.pipelines import Pipeline, Pipelines, check_params
 from erlangen.spaces import Interval, Space
 from erlangen.transforms.affine import Rotation
 from erlangen.transforms.filters import GaussianBlur
 from erlangen.transforms.geometric import CenterCrop, HorizontalFlip, QuarterTurn, Resize, ResizedCrop, VerticalFlip
 from erlangen.transforms.photometric import PARTS, ColorJitter, Grayscale
-from erlangen.views import Batch, Draws, Pipeline, Pipelines, Transform, View, Views, check_params
+from erlangen.views import Batch, Draws, Transform, View, Views
 
 Code = Literal["sca", "rot", "ron", "fli", "flv", "blu", "gra", "jit", "bri", "con", "sat", "hue", "res", "ccr"]
 COLOURS: Mapping[Code, str] = dict(zip(("bri", "con", "sat", "hue"), PARTS, strict=True))

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from erlangen.chunks import capturing, settled
 from erlangen.spaces import Factor, Interval, Space
 from erlangen.transforms import eight_bit
-from erlangen.views import Images, Params, check_float, check_probability
+from erlangen.views import How, Images, Params, check_float, check_probability
 
 
 def gaussian(images: Images, sigma: Float[Tensor, "n 1"], kernel: int) -> Images:
@@ -23,8 +24,16 @@ def gaussian(images: Images, sigma: Float[Tensor, "n 1"], kernel: int) -> Images
         raise ValueError(f"`kernel` (={kernel}) needs images of more than {half} pixels, not {height} x {width}")
     x = torch.arange(-half, half + 1, dtype=images.dtype, device=images.device)
     sigma = sigma.to(images.dtype).clamp_min(1e-3)  # so narrow that only the middle has weight
-    taps = (-0.5 * (x / sigma) ** 2).softmax(-1).repeat_interleave(channels, 0)
-    flat = F.pad(images, (half, half, half, half), mode="reflect").flatten(0, 1)[None]
+    taps = (-0.5 * (x / sigma) ** 2).softmax(-1)
+    padded = F.pad(images, (half, half, half, half), mode="reflect")
+    if capturing():  # one loop over shifted images beats a convolution of one channel several times
+        weights = settled(taps)[:, :, None, None, None].unbind(1)
+        padded = settled(padded)
+        down: Tensor = sum(padded[:, :, i : i + height] * w for i, w in enumerate(weights))  # type: ignore[assignment]
+        down = settled(down)
+        across: Tensor = sum(down[..., i : i + width] * w for i, w in enumerate(weights))  # type: ignore[assignment]
+        return across
+    taps, flat = taps.repeat_interleave(channels, 0), padded.flatten(0, 1)[None]
     flat = F.conv2d(flat, taps[:, None, :, None], groups=n * channels)
     return F.conv2d(flat, taps[:, None, None, :], groups=n * channels).view(images.shape)
 
@@ -40,7 +49,7 @@ class GaussianBlur:
     sigma: tuple[float, float] = (0.1, 2.0)
     probability: float = 0.5
     name: str = "blur"
-    alone: ClassVar[bool] = True
+    alone: ClassVar[How] = "compiled"
 
     def __post_init__(self) -> None:
         check_probability(self.probability)
@@ -68,7 +77,7 @@ class Sharpness:
     eight_bit: bool = False
     probability: float = 1.0
     name: str = "sharpness"
-    alone: ClassVar[bool] = True
+    alone: ClassVar[How] = "compiled"
 
     def __post_init__(self) -> None:
         check_probability(self.probability)

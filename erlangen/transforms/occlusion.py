@@ -8,19 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from erlangen.pipelines import Pipeline, check_params
 from erlangen.spaces import Patch, Space, Switch
-from erlangen.views import (
-    Batch,
-    Draws,
-    Images,
-    Params,
-    Pipeline,
-    View,
-    check_float,
-    check_params,
-    check_probability,
-    constant,
-)
+from erlangen.views import Batch, Draws, Images, Params, View, check_float, check_probability, constant
 
 
 @dataclass(frozen=True, slots=True)

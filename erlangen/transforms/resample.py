@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from erlangen.chunks import may_look
+from erlangen.chunks import may_look, settled
 from erlangen.views import check_float
 
 Filter = Literal["bilinear", "bicubic"]
@@ -59,9 +59,7 @@ def taps(
     weight = weight / weight.sum(-1, keepdim=True)
     if longest is not None:
         weight = weight * ((pixel >= 0) & (pixel < source))
-    # as_strided changes nothing, but a compiler stores what it is given here instead of working it out at every pixel
-    index, weight = pixel.clamp(0, source - 1).long(), weight.to(dtype)
-    return index.as_strided(index.shape, index.stride()), weight.as_strided(weight.shape, weight.stride())
+    return settled(pixel.clamp(0, source - 1).long()), settled(weight.to(dtype))
 
 
 def _keys(x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 
 from erlangen.spaces import Interval, Space, Switch
 from erlangen.transforms import eight_bit
-from erlangen.views import Images, Params, check_float, check_probability, constant
+from erlangen.views import How, Images, Params, check_float, check_probability, constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Equalize:
 
     probability: float = 0.5
     name: str = "equalize"
-    alone: ClassVar[bool] = True
+    alone: ClassVar[How] = "eager"
 
     def __post_init__(self) -> None:
         check_probability(self.probability)

@@ -10,11 +10,12 @@ from vectors import FOLDER, Case, cases, check_close, load
 
 from erlangen.losses import jensen_shannon, log_target, nt_xent
 from erlangen.methods.duet import DUET
+from erlangen.pipelines import Pipeline
 from erlangen.spaces import Interval
 from erlangen.transforms import CenterCrop, GaussianBlur, HorizontalFlip, Normalize, Rotation, VerticalFlip
 from erlangen.transforms.duet import CODES, DUETViews, Grouped
 from erlangen.transforms.photometric import ORDERS, PARTS
-from erlangen.views import Batch, Draws, Pipeline, View, generator
+from erlangen.views import Batch, Draws, View, generator
 
 VALUE = {"rtol": 1e-5, "atol": 1e-6}
 GRADIENT = {"rtol": 1e-4, "atol": 1e-6}
@@ -253,7 +254,7 @@ def test_policy(tx, center_crop):
     for code in codes:
         assert bool((one.unit(code) <= 1).all()) and bool((one.unit(code) >= (least if code == "sca" else 0)).all())
     assert set(one.params) == set(one.spaces) and codes <= set(one.params)
-    again = views.each.replay(batch(), one.params)
+    again = views.pipelines[0].replay(batch(), one.params)
     assert torch.equal(again.images, one.images) and all(torch.equal(again.params[c], one.params[c]) for c in codes)
 
 

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from erlangen.pipelines import Pipeline, Sharing, augment, replay
 from erlangen.spaces import Interval
 from erlangen.transforms import (
     TRANSFORMS,
@@ -25,7 +26,7 @@ from erlangen.transforms import (
     Rotation,
     build_transform,
 )
-from erlangen.views import Batch, Draws, Pipeline, Sharing, augment, generator, replay
+from erlangen.views import Batch, Draws, generator
 
 FEW = settings(deadline=None, max_examples=6, derandomize=True)
 SUMS = {"crop", "rotation", "translation", "scale", "shear", "color", "contrast", "blur", "deform"}  # order may differ

@@ -127,7 +127,7 @@ def _is_a_point(space: Space) -> bool:
 
 @every
 def test_grid_has_the_length_asked_for(space):
-    """A grid has k points, or the most of a product below; a finite space gives all its elements once k reaches them."""
+    """A grid has k points, or the most that a product can; a finite space gives all of its elements and no more."""
     sizes = {k: len(space.grid(k)) for k in (8, 24, 100)}
     if isinstance(space, Cube):
         assert (
@@ -209,16 +209,16 @@ def test_a_cubes_grid_is_a_product():
     """Equal grids without `high`, the last number fastest; even ones hold 0."""
     expected = [[-0.5, -0.5], [-0.5, 0.0], [0.0, -0.5], [0.0, 0.0]]
     assert all(Cube(-0.5, 0.5).grid(k).tolist() == expected for k in (4, 5, 8))
-    six = Cube(-0.3, 0.3).grid(36)
-    assert (six.view(6, 6, 2)[:, :, 0] == six.view(6, 6, 2)[:, :1, 0]).all()
-    assert (six.view(6, 6, 2)[:, :, 1] == six.view(6, 6, 2)[:1, :, 1]).all()
-    assert (six == 0).all(1).sum() == 1 and six.max() < 0.3
+    for length in (2, 4, 6, 10):
+        grid = Cube(-0.3, 0.3).grid(length**2).view(length, length, 2)
+        assert (grid[:, :, 0] == grid[:, :1, 0]).all() and (grid[:, :, 1] == grid[:1, :, 1]).all()
+        assert (grid == 0).all(2).sum() == 1 and grid.max() < 0.3
 
 
 @FEW
 @given(k=st.integers(1, 63))
 def test_a_cube_of_many_numbers_has_its_diagonal(k):
-    """Where a product of two values each has too many points, all numbers are equal; from there on it is the product."""
+    """Where two values of each number are too many points, all numbers are equal; from there on it is the product."""
     assert torch.equal(Cube(-1.0, 1.0, 6).grid(k), Cube(-1.0, 1.0, 1).grid(k).expand(-1, 6))
     assert Cube(-1.0, 1.0, 6).grid(64).unique().tolist() == [-1.0, 0.0]
 

@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import InterpolationMode
 
+from erlangen.pipelines import Pipeline, augment, replay
 from erlangen.spaces import Choice, Circle, Cyclic, Interval, Seed
 from erlangen.transforms import (
     TRANSFORMS,
@@ -40,7 +41,7 @@ from erlangen.transforms import (
     Translation,
     build_transform,
 )
-from erlangen.views import Draws, Pipeline, augment, generator, replay
+from erlangen.views import Draws, generator
 
 FEW = settings(deadline=None, max_examples=6, derandomize=True)
 MOVES = (Rotation(Interval(-0.6, 0.9)), Translation(), Scaling((0.7, 1.4)), HorizontalFlip(0.5))

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from erlangen.pipelines import Pipeline
 from erlangen.transforms import presets
 from erlangen.transforms.geometric import HorizontalFlip
 from erlangen.transforms.presets import issl
-from erlangen.views import Batch, Draws, Pipeline, generator
+from erlangen.views import Batch, Draws, generator
 
 CIFAR, TINY, STL, IMAGENET = 32, 64, 96, 224
 # policy, native size, sizes of the views there, sizes at 32 pixels

@@ -4,12 +4,13 @@ import pytest
 import torch
 from preset_tables import BICUBIC, BYOL_COLOUR, CLIP, RELIC_COLOUR, TABLE, blur, check, crop, solarize
 
+from erlangen.pipelines import Pipeline, Pipelines
 from erlangen.transforms import presets
 from erlangen.transforms.filters import GaussianBlur
 from erlangen.transforms.geometric import ResizedCrop
 from erlangen.transforms.occlusion import BackgroundRemoved
 from erlangen.transforms.presets import directpred
-from erlangen.views import Batch, Draws, Pipeline, Pipelines, generator
+from erlangen.views import Batch, Draws, generator
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -21,9 +22,16 @@ def test_a_preset_is_its_table(name):
 
 @pytest.mark.parametrize("name", TABLE)
 def test_one_channel_is_not_greyed(name):
-    """With one channel the same without Grayscale; nothing is normalised for erasing."""
+    """With one channel the same without Grayscale; what is erased has one value."""
     make, expected = TABLE[name]
-    check(make(channels=1), [(kind, f) for kind, f in expected if kind not in ("Grayscale", "Normalize")])
+    check(
+        make(channels=1),
+        [
+            (kind, {**f, "value": 0.5} if kind == "Erasing" else f)
+            for kind, f in expected
+            if kind not in ("Grayscale", "Normalize")
+        ],
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +79,7 @@ def test_a_policy_has_its_pipelines(policy, size, tables):
 
 def test_relicv2_removes_the_background_of_large_views():
     """Four large views behind a mask with p .1, two small ones without, BYOL's settings by turns."""
-    makers = presets.ReLICv2Views().build(3, 224).makers
+    makers = presets.ReLICv2Views().build(3, 224).pipelines
     for i, maker in enumerate(makers):
         if i < 4:
             assert isinstance(maker, BackgroundRemoved) and maker.probability == 0.1

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from erlangen.pipelines import augment
 from erlangen.transforms.tf_jitter import TensorFlowJitter
-from erlangen.views import augment, sample
+from erlangen.views import sample
 
 CIFAR = TensorFlowJitter(0.4, 0.4, 0.4, 0.1, probability=1.0)
 STL = TensorFlowJitter(0.8, 0.8, 0.8, 0.2, additive=True, clamp=True, probability=1.0)

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+from erlangen.pipelines import Pipeline, Pipelines
 from erlangen.transforms.filters import GaussianBlur
 from erlangen.transforms.geometric import HorizontalFlip, ResizedCrop
 from erlangen.transforms.presets.parts import Clip, check_scale, colour, fitting, tenth
 from erlangen.transforms.tones import Solarize
-from erlangen.views import Pipeline, Pipelines, Transform, Views
+from erlangen.views import Transform, Views
 
 
 def byol(

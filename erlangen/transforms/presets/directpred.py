@@ -7,12 +7,13 @@ by mean (.4914, .4822, .4465) and std (.2023, .1994, .2010), and STL-10 not at a
 from dataclasses import dataclass
 
 from erlangen.names import lookup
+from erlangen.pipelines import Pipeline, Pipelines
 from erlangen.transforms.filters import GaussianBlur
 from erlangen.transforms.geometric import HorizontalFlip, ResizedCrop
 from erlangen.transforms.photometric import Grayscale
 from erlangen.transforms.presets.parts import colour, fitting
 from erlangen.transforms.tf_jitter import TensorFlowJitter
-from erlangen.views import Pipeline, Pipelines, Transform, Views
+from erlangen.views import Transform, Views
 
 AREA = (0.08, 1.0)
 JITTER = {"cifar10": (0.4, 0.4, 0.4, 0.1), "stl10": (0.8, 0.8, 0.8, 0.2)}

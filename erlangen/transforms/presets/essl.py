@@ -5,10 +5,11 @@ The method itself turns the third view by all four quarters and predicts which o
 
 from dataclasses import dataclass
 
+from erlangen.pipelines import Pipeline, Pipelines
 from erlangen.transforms.geometric import HorizontalFlip, ResizedCrop
 from erlangen.transforms.presets.parts import Clip, check_scale, colour, pillow_blur, small_size
 from erlangen.transforms.tones import Solarize
-from erlangen.views import Pipeline, Pipelines, Transform, Views
+from erlangen.views import Transform, Views
 
 BYOL_JITTER = (0.4, 0.4, 0.2, 0.1)
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 from erlangen.names import lookup
+from erlangen.pipelines import Pipeline, Pipelines
 from erlangen.transforms.affine import Scaling
 from erlangen.transforms.filters import GaussianBlur
 from erlangen.transforms.geometric import HorizontalFlip, Resize, ResizedCrop, VerticalFlip
@@ -17,7 +18,7 @@ from erlangen.transforms.occlusion import Erasing
 from erlangen.transforms.photometric import ColorJitter, Grayscale
 from erlangen.transforms.presets.multicrop import multi_crop
 from erlangen.transforms.presets.parts import Clip, colour, fitting, pillow_blur, tenth
-from erlangen.views import Pipeline, Pipelines, Transform, Views
+from erlangen.views import Transform, Views
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CIFAR10 = ((0.4914009, 0.48215896, 0.4465308), (0.24703279, 0.24348423, 0.26158753))

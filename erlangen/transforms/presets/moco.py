@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from erlangen.names import lookup
+from erlangen.pipelines import Pipeline, Pipelines
 from erlangen.transforms.geometric import CenterCrop, HorizontalFlip, Resize, ResizedCrop
 from erlangen.transforms.photometric import ColorJitter, Grayscale
 from erlangen.transforms.presets.parts import colour, pillow_blur
-from erlangen.views import Pipeline, Pipelines, Views
+from erlangen.views import Views
 
 JITTER = (0.4, 0.4, 0.4, 0.1)
 

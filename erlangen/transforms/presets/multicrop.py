@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from dataclasses import replace as changed
 
+from erlangen.pipelines import Pipeline, Pipelines
 from erlangen.transforms.filters import GaussianBlur
 from erlangen.transforms.geometric import ResizedCrop
 from erlangen.transforms.presets.parts import check_number, check_scale, fitting, small_size
 from erlangen.transforms.presets.simclr import SimCLRViews
-from erlangen.views import Pipeline, Pipelines, Transform, ViewPolicy, Views
+from erlangen.views import Transform, ViewPolicy, Views
 
 
 def recropped(pipeline: Pipeline, size: int, scale: tuple[float, float]) -> Pipeline:

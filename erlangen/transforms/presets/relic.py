@@ -7,6 +7,7 @@ arXiv:2201.05119).
 
 from dataclasses import dataclass
 
+from erlangen.pipelines import Pipeline, Pipelines
 from erlangen.transforms.filters import GaussianBlur
 from erlangen.transforms.geometric import HorizontalFlip, ResizedCrop
 from erlangen.transforms.occlusion import BackgroundRemoved
@@ -14,7 +15,7 @@ from erlangen.transforms.presets import byol
 from erlangen.transforms.presets.multicrop import multi_crop
 from erlangen.transforms.presets.parts import check_number, check_scale, colour, fitting, small_size, tenth
 from erlangen.transforms.tones import Solarize
-from erlangen.views import Pipeline, Pipelines, Views, check_probability
+from erlangen.views import Views, check_probability
 
 JITTER = (0.8, 0.8, 0.8, 0.2)
 

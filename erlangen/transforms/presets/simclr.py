@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
+from erlangen.pipelines import Pipeline, Pipelines
 from erlangen.transforms import blur_kernel
 from erlangen.transforms.affine import Rotation
 from erlangen.transforms.filters import GaussianBlur
 from erlangen.transforms.geometric import HorizontalFlip, ResizedCrop
 from erlangen.transforms.photometric import ColorJitter, Grayscale
 from erlangen.transforms.presets.parts import check_number, check_scale, fitting, small_size
-from erlangen.views import Pipeline, Pipelines, Transform, Views, check_probability
+from erlangen.views import Transform, Views, check_probability
 
 
 def simclr(
