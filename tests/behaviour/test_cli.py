@@ -203,6 +203,51 @@ def test_a_dry_run_writes_nothing_and_prints_json(run, erlangen):
     assert content(run) == before and content(Path.cwd()) == {}
 
 
+@pytest.mark.parametrize(
+    "args, name",
+    [
+        (("transforms", "--size", "32", "--columns", "3"), "transforms.png"),
+        (("views", "simclr", "--columns", "2"), "views-simclr.png"),
+        (("views", "simclr", "--data", "shapes", "--columns", "2", "--out", "a/b.png"), "a/b.png"),
+    ],
+)
+def test_show_writes_pictures(erlangen, args, name):
+    """The path is printed, and there is a picture: as wide as its columns, not of one colour."""
+    status, out, _ = erlangen("show", *args)
+    assert status == 0 and out.strip() == name
+    picture = Image.open(name)
+    assert picture.width < 600 and len(picture.convert("L").getcolors()) > 20
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (("views",), "needs a recipe; there are: simclr, byol"),
+        (("views", "simclrr"), "Did you mean 'simclr'?"),
+        (("transform",), "Did you mean 'transforms'?"),
+        (("transforms", "--photo", "nothing.jpg"), "`photo` (=nothing.jpg) is no image file, nor one of china"),
+        (("transforms", "--size", "4"), "`size` (=4)"),
+        (("transforms", "--columns", "0"), "`columns` (=0)"),
+        (("transforms", "--size", "32", "--columns", "2", "--out", "sheet.gif"), "`out` (=sheet.gif)"),
+    ],
+)
+def test_show_names_what_is_wrong(erlangen, args, message):
+    """One line, status 2, and nothing is written."""
+    status, _, error = erlangen("show", *args)
+    assert status == 2 and message in error and error.count("\n") == 1
+    assert not list(Path().iterdir())
+
+
+def test_show_takes_a_photograph(erlangen):
+    """A file instead of the photographs that are always there."""
+    Image.new("RGB", (50, 40), (200, 30, 30)).save("red.jpg")
+    assert erlangen("show", "transforms", "--photo", "red.jpg", "--size", "32", "--columns", "2")[0] == 0
+    red, green, blue = (
+        Image.open("transforms.png").convert("RGB").crop((140, 20, 160, 40)).resize((1, 1)).getpixel((0, 0))
+    )
+    assert red > 150 and green < 80 and blue < 80
+
+
 def test_list_and_show_print_json(erlangen):
     """`list --json` is the catalogue, all of it or one kind; `show` has every value of a recipe."""
     status, out, _ = erlangen("list", "--json")

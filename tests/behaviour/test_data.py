@@ -14,7 +14,10 @@ from erlangen.data import DATASETS, Split, open_dataset
 from erlangen.encoders import build_encoder
 from erlangen.encoders.frozen import represent
 from erlangen.measures import measure
+from erlangen.pipelines import Pipeline, replay
 from erlangen.probes import probe
+from erlangen.transforms import CenterCrop, GaussianBlur, Resize
+from erlangen.views import Draws, generator
 
 
 def picture(path: Path, colour: object = 128, mode: str = "L", size: tuple[int, int] = (20, 20)) -> None:
@@ -289,3 +292,28 @@ def test_a_folder_that_is_named_like_another_set_is_not_taken(tmp_path):
     assert open_dataset("fashion-mnist", str(tmp_path / "fashion-mnist")).name == "fashion-mnist"
     with pytest.raises(ValueError, match="mnist"):
         open_dataset("mnist", str(tmp_path / "fashion-mnist"))
+
+
+def test_native_folders_keep_the_originals(tmp_path):
+    """Beside the packed images there are those of their own sizes, and views are made from them, one by one."""
+    for i, size in enumerate([(30, 20), (24, 40), (33, 33)]):
+        picture(tmp_path / f"{i}.png", (10 * i, 50, 200), "RGB", size)
+    packed, data = open_dataset(f"folder:{tmp_path}", image_size=16), open_dataset(f"native:{tmp_path}", image_size=16)
+    assert torch.equal(packed.train.images, data.train.images) and packed.train.native is None
+    batch = data.train.take(torch.tensor([2, 0]))
+    assert [tuple(x.shape) for x in batch.native] == [(3, 33, 33), (3, 20, 30)]
+    transforms = (GaussianBlur(33, probability=1.0), Resize(18), CenterCrop(16))
+    view = Pipeline(transforms)(batch, Draws(generator(0)))
+    assert view.images.shape == (2, 3, 16, 16)
+    for image, out, sigma in zip(batch.native, view.images, view.params["blur"], strict=True):
+        alone = replay(image[None], transforms, {"blur": sigma[None]})
+        assert torch.equal(alone.images[0], out)
+    # a kernel of 33 pixels does not fit the packed images: it is the originals that are blurred
+    with pytest.raises(ValueError, match="`kernel` .=33."):
+        Pipeline(transforms)(packed.train.take(torch.arange(2)), Draws(generator(0)))
+
+
+def test_images_of_a_data_set_are_bytes(unchecked):
+    """Floats are refused where bytes are meant."""
+    with pytest.raises(ValueError, match=r"`images` .torch.float32. of a data set are bytes"):
+        Split(torch.rand(2, 3, 8, 8))
