@@ -10,17 +10,36 @@ from erlangen.data import open_dataset
 from erlangen.encoders import build_encoder, load_encoder, save_encoder
 from erlangen.encoders.frozen import Frozen, Pixels, represent
 from erlangen.measures import measure
-from erlangen.pipelines import Pipeline, Pipelines, augment, replay
+from erlangen.pipelines import Pipeline, Pipelines, Sharing, augment, replay
 from erlangen.probes import probe
 from erlangen.recipes import Recipe, Run, recipe, train
 from erlangen.transforms import (
+    BackgroundRemoved,
+    Brightness,
+    CenterCrop,
     ColorJitter,
+    Contrast,
+    Deform,
+    Equalize,
+    Erasing,
     GaussianBlur,
     Grayscale,
     HorizontalFlip,
+    Hue,
+    Invert,
+    Normalize,
+    OneResampling,
+    Posterize,
     QuarterTurn,
+    Resize,
     ResizedCrop,
     Rotation,
+    Saturation,
+    Scaling,
+    Sharpness,
+    Shear,
+    Solarize,
+    Translation,
     VerticalFlip,
 )
 from erlangen.views import Batch, View
@@ -28,20 +47,40 @@ from erlangen.views import Batch, View
 __version__ = version("erlangen")
 
 __all__ = [
+    "BackgroundRemoved",
     "Batch",
+    "Brightness",
+    "CenterCrop",
     "ColorJitter",
+    "Contrast",
+    "Deform",
+    "Equalize",
+    "Erasing",
     "Frozen",
     "GaussianBlur",
     "Grayscale",
     "HorizontalFlip",
+    "Hue",
+    "Invert",
+    "Normalize",
+    "OneResampling",
     "Pipeline",
     "Pipelines",
     "Pixels",
+    "Posterize",
     "QuarterTurn",
     "Recipe",
+    "Resize",
     "ResizedCrop",
     "Rotation",
     "Run",
+    "Saturation",
+    "Scaling",
+    "Sharing",
+    "Sharpness",
+    "Shear",
+    "Solarize",
+    "Translation",
     "VerticalFlip",
     "View",
     "augment",
