@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from erlangen.chunks import compiled, each, may_look, pieces
+from erlangen.chunks import compiled, each, may_look, on_one_thread, pieces
 from erlangen.spaces import Space
 from erlangen.views import (
     Alone,
@@ -80,6 +80,9 @@ class Pipeline:
 
     def draw(self, n: int, draws: Draws) -> dict[str, Float[Tensor, "n _"]]:
         """The parameters of n images, on the CPU."""
+        return on_one_thread(partial(self._draw, n, draws))
+
+    def _draw(self, n: int, draws: Draws) -> dict[str, Tensor]:
         u = draws(n, sum(uniforms(t) for t in self.transforms))
         params: dict[str, Tensor] = {}
         place = 0
@@ -114,20 +117,21 @@ class Pipeline:
         if len(parts) == 1 and not (self.compiled and images.is_cpu):
             out = self._piece(images, params)
             return out.to(self.dtype or out.dtype, memory_format=form)
-        whole, lock = [torch.empty(0)], Lock()
+        kind = (self, images.shape, images.dtype, torch.get_default_dtype())
 
-        def work(part: slice) -> None:
-            rows: slice | Tensor = part
+        def done(part: slice) -> Tensor:
             if self.compiled and part.stop > n:  # the last piece is filled up: a graph has a fixed shape
                 rows = torch.arange(part.start, part.stop).clamp(max=n - 1)
-            out = self._piece(images[rows], {name: p[rows] for name, p in params.items()})
-            with lock:
-                if not len(whole[0]):
-                    whole[0] = torch.empty(n, *out.shape[1:], dtype=self.dtype or out.dtype, memory_format=form)
-            whole[0][part].copy_(out[: n - part.start])
+                return self._piece(images[rows], {name: p[rows] for name, p in params.items()})[: n - part.start]
+            return self._piece(images[part], {name: p[part] for name, p in params.items()})
 
-        each(work, parts)
-        return whole[0]
+        if kind not in _RESULTS:
+            out = done(parts[0])
+            _RESULTS[kind] = out.shape[1:], self.dtype or out.dtype
+        shape, dtype = _RESULTS[kind]
+        whole = torch.empty(n, *shape, dtype=dtype, device=images.device, memory_format=form)
+        each(lambda part: whole[part].copy_(done(part)), parts)
+        return whole
 
     def _piece(self, images: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         for stage in stages(self.transforms):
@@ -186,13 +190,15 @@ def _where_needed(stage: Stage, images: Tensor, *values: Tensor) -> Tensor:
     return images.index_copy(0, rows, _chain(stage, images[rows], *(p[rows] for p in values)))
 
 
+_RESULTS: dict[Hashable, tuple[torch.Size, torch.dtype]] = {}  # the shape and type of what a pipeline makes
 _GRAPHS: dict[Hashable, Callable[..., Tensor]] = {}
 _graphs = Lock()
 
 
 def _compiled(stage: Stage, images: Tensor, *values: Tensor) -> Tensor:
     """`_chain` as machine code, made for the first images of a shape."""
-    key = (stage, images.shape, images.dtype, images.device, torch.get_default_dtype())
+    form = tuple((x.shape, x.stride(), x.dtype) for x in (images, *values))
+    key = (stage, form, images.device, torch.get_default_dtype())
     with torch.no_grad():
         if key not in _GRAPHS:
             with _graphs:

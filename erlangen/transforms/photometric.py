@@ -1,19 +1,20 @@
 """Colour, of images in [0, 1] with three channels, or with one, which has no colour to change."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import permutations
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from erlangen.chunks import may_look
+from erlangen.chunks import may_look, settled
 from erlangen.spaces import Choice, Factor, Interval, Space, Switch
 from erlangen.transforms import eight_bit
 from erlangen.views import Images, Params, check_float, check_probability
 
+NEUTRAL = (1.0, 1.0, 1.0, 0.0)  # of the parts
 PARTS = ("brightness", "contrast", "saturation", "hue")
 ORDERS = tuple(permutations(range(len(PARTS))))
 ITU_R_601 = (0.2989, 0.587, 0.114)  # as torchvision has it; kornia's red is 0.299
@@ -51,31 +52,30 @@ def shift_hue(images: Float[Tensor, "n 3 h w"], turns: Float[Tensor, "n 1"]) -> 
     return torch.stack([channel(5.0), channel(3.0), channel(1.0)], 1)
 
 
-def blend(images: Images, factor: Float[Tensor, "n 3"], weights: tuple[float, float, float] = ITU_R_601) -> Images:
-    """a x + b luma(x) + c mean(luma(x)), clamped to [0, 1], with (a, b, c) per image.
-
-    Brightness f is (f, 0, 0), saturation (f, 1 - f, 0), contrast (f, 0, 1 - f).
-    """
+def brighten(images: Images, factor: Float[Tensor, "n 1"]) -> Images:
+    """Away from black by a factor, clamped to [0, 1]."""
     check_float(images)
-    if may_look(images):
-        if bool((factor == factor.new_tensor([1.0, 0.0, 0.0])).all()):
-            return images
-        if bool((factor[:, 1:] == 0).all()):
-            return (images * factor[:, :1, None, None]).clamp_(0, 1)
-    a, b, c = (part[:, None, None, None] for part in factor.unbind(1))
-    pale = luma(images, weights)
-    return torch.addcmul(b * pale + c * pale.mean((2, 3), keepdim=True), images, a).clamp_(0, 1)
+    return (images * factor[:, :, None, None]).clamp(0, 1)
 
 
-def triple(part: str, factor: Float[Tensor, "n 1"]) -> Float[Tensor, "n 3"]:
-    """The (a, b, c) of `blend` for a factor away from black, from the mean, or from grey."""
-    zero = torch.zeros_like(factor)
-    a_b_c = {
-        "brightness": (factor, zero, zero),
-        "contrast": (factor, zero, 1 - factor),
-        "saturation": (factor, 1 - factor, zero),
-    }
-    return torch.cat(a_b_c[part], 1)
+def contrast(images: Images, factor: Float[Tensor, "n 1"], weights: tuple[float, float, float] = ITU_R_601) -> Images:
+    """Away from the mean grey value of the image by a factor, clamped to [0, 1]."""
+    f = factor[:, :, None, None]
+    mean = luma(images, weights).mean((2, 3), keepdim=True)
+    return torch.addcmul((1 - f) * mean, images, f).clamp(0, 1)
+
+
+def saturate(images: Images, factor: Float[Tensor, "n 1"], weights: tuple[float, float, float] = ITU_R_601) -> Images:
+    """Away from each pixel's grey value by a factor, clamped to [0, 1]."""
+    f = factor[:, :, None, None]
+    return torch.addcmul((1 - f) * luma(images, weights), images, f).clamp(0, 1)
+
+
+def turn_hue(images: Images, turns: Float[Tensor, "n 1"]) -> Images:
+    """`shift_hue` where there is a hue and a shift; the others stay bitwise."""
+    if images.shape[1] == 1:
+        return images
+    return torch.where(turns[:, :, None, None] == 0, images, shift_hue(images, turns))
 
 
 @lru_cache(maxsize=8)
@@ -121,23 +121,60 @@ class ColorJitter:
         }
 
     def apply(self, images: Images, params: Params) -> Images:
-        *factors, hue = (params[f"{self.name}.{part}"].to(images.dtype) for part in PARTS)
+        luma(images[:0])  # refuses what has no colour
+        values = [params[f"{self.name}.{part}"].to(images.dtype) for part in PARTS]
         order = _orders(images.device)[params[f"{self.name}.order"][:, 0].long()]
-        nothing = torch.cat([torch.ones_like(hue), torch.zeros_like(hue), torch.zeros_like(hue)], 1)
-        by_part = torch.stack([*(triple(p, f) for p, f in zip(PARTS[:3], factors, strict=True)), nothing], 1)
-        by_place = by_part.gather(1, order[:, :, None].expand(-1, -1, 3))  # (n, 4, 3)
-        # hue costs the most: it is computed once, between the factors before it and those after it
-        place = torch.arange(4, device=images.device)
-        hue_place = (order == PARTS.index("hue")).long().argmax(1, True)
-        before = torch.where((place < hue_place)[:, :, None], by_place, nothing[:, None])
-        after = torch.where((place > hue_place)[:, :, None], by_place, nothing[:, None])
-        for factor in before[:, :3].unbind(1):
-            images = blend(images, factor, self.weights)
-        if images.shape[1] == 3 and not (may_look(images) and bool((hue == 0).all())):
-            images = torch.where(hue[:, :, None, None] == 0, images, shift_hue(images, hue))
-        for factor in after[:, 1:].unbind(1):
-            images = blend(images, factor, self.weights)
+        change = self._in_turn if may_look(images) else self._at_once
+        return change(images.clamp(0, 1), values, order)  # a bicubic crop may have left [0, 1]
+
+    def _in_turn(self, images: Images, values: Sequence[Tensor], order: Int[Tensor, "n 4"]) -> Images:
+        """At every place each part, in place, for those images that have it there: no work is done in vain."""
+        parts: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
+            brighten,
+            partial(contrast, weights=self.weights),
+            partial(saturate, weights=self.weights),
+            turn_hue,
+        )
+        for place in order.unbind(1):
+            for part, (change, value) in enumerate(zip(parts, values, strict=True)):
+                rows = ((place == part) & (value[:, 0] != NEUTRAL[part])).nonzero().flatten()
+                if len(rows) == len(images):
+                    images = change(images, value)
+                elif len(rows):
+                    images[rows] = change(images[rows], value[rows])
         return images
+
+    def _at_once(self, images: Images, values: Sequence[Tensor], order: Int[Tensor, "n 4"]) -> Images:
+        """The same for all images together, in three passes over the pixels and without a look at the values.
+
+        Contrast needs a mean and hue costs the most, so these two come once or twice, in the image's own order;
+        brightness and saturation, a x + b luma(x), may be needed before them, between them and after them.
+        """
+        factors, turns = values[1], values[3]
+        place = order.argsort(1)  # of each part
+        hue_first = settled((place[:, 3] < place[:, 1]).to(images.dtype))[:, None, None, None] > 0
+        passes = settled(self._passes(values, place))
+
+        def affine(x: Tensor, between: int) -> Tensor:
+            for slot in (2 * between, 2 * between + 1):
+                a, b = passes[:, slot, :, None, None, None].unbind(1)
+                x = (a * x + b * luma(x, self.weights)).clamp(0, 1)
+            return x
+
+        x = affine(images, 0)
+        x = torch.where(hue_first, turn_hue(x, turns), contrast(x, factors, self.weights))
+        x = affine(x, 1)
+        x = torch.where(hue_first, contrast(x, factors, self.weights), turn_hue(x, turns))
+        return affine(x, 2)
+
+    def _passes(self, values: Sequence[Tensor], place: Int[Tensor, "n 4"]) -> Float[Tensor, "n 6 2"]:
+        """The (a, b) of brightness and saturation at two slots before, two between, two after contrast and hue."""
+        one, zero = torch.ones_like(values[0]), torch.zeros_like(values[0])
+        both = torch.stack([torch.cat([values[0], zero], 1), torch.cat([values[2], 1 - values[2]], 1)], 1)  # (n, 2, 2)
+        segment = (place[:, 0::2, None] > place[:, None, 1::2]).sum(2)  # how many of contrast and hue come before
+        later = (place[:, [0, 2]] > place[:, [2, 0]]).long()
+        slots = torch.cat([one, zero], 1)[:, None].repeat(1, 6, 1)
+        return slots.scatter(1, (2 * segment + later)[:, :, None].expand(-1, -1, 2), both)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +199,7 @@ class Brightness:
 
     def apply(self, images: Images, params: Params) -> Images:
         if not self.eight_bit:
-            return blend(images, triple("brightness", params[self.name].to(images.dtype)))
+            return brighten(images, params[self.name].to(images.dtype))
         levels = eight_bit.to_levels(images)
         return (eight_bit.blend(torch.zeros_like(levels), levels, params[self.name]) / 255).to(images.dtype)
 
@@ -186,7 +223,7 @@ class Contrast:
 
     def apply(self, images: Images, params: Params) -> Images:
         if not self.eight_bit:
-            return blend(images, triple("contrast", params[self.name].to(images.dtype)))
+            return contrast(images, params[self.name].to(images.dtype))
         levels = eight_bit.to_levels(images)
         mixed = eight_bit.blend(eight_bit.mean_grey(levels), levels, params[self.name])
         return (mixed / 255).to(images.dtype)
@@ -211,7 +248,7 @@ class Saturation:
 
     def apply(self, images: Images, params: Params) -> Images:
         if not self.eight_bit:
-            return blend(images, triple("saturation", params[self.name].to(images.dtype)))
+            return saturate(images, params[self.name].to(images.dtype))
         levels = eight_bit.to_levels(images)
         return (eight_bit.blend(eight_bit.grey(levels), levels, params[self.name]) / 255).to(images.dtype)
 

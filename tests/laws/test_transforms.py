@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import torch
 import torchvision.transforms.v2.functional as TF
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import InterpolationMode
 
@@ -308,6 +308,7 @@ def test_deform_has_the_field_of_its_seed(images, seed, sigma):
 
 
 @FEW
+@example(images=rand(1, 3, 4, 8), box=(8, 4, 16, 8))  # both edges go through centres: the first is in, the last is not
 @given(images=batches(), box=st.tuples(*[st.integers(-32, 96)] * 2, *[st.integers(0, 64)] * 2))
 def test_erasing_covers_the_pixels_whose_centres_lie_in_the_box(images, box):
     """Those and no others, whether or not the box reaches out of the image."""
