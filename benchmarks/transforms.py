@@ -139,7 +139,6 @@ def lightly(size: int, blur: bool) -> Callable[[Any], Any]:
         input_size=size,
         min_scale=0.2,
         gaussian_blur=0.5 if blur else 0.0,
-        kernel_size=KERNEL,
         sigmas=(0.1, 2.0),
         normalize={"mean": list(MEAN), "std": list(STD)},
         **jitter,

@@ -113,7 +113,7 @@ class Pipeline:
     def _transformed(self, images: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         """All pieces of the batch, into one tensor."""
         form = torch.channels_last if self.channels_last else torch.contiguous_format
-        parts, n = pieces(images), len(images)
+        parts, n = pieces(images, "compiled" if self.compiled else "eager"), len(images)
         if len(parts) == 1 and not (self.compiled and images.is_cpu):
             out = self._piece(images, params)
             return out.to(self.dtype or out.dtype, memory_format=form)
@@ -302,11 +302,10 @@ def _batch(images: Tensor) -> Batch:
     if images.ndim != 4 or not (images.dtype == torch.uint8 or images.is_floating_point()):
         kind = f"{images.dtype} of shape {tuple(images.shape)}"
         raise ValueError(f"`images` ({kind}) must be (n, c, h, w), uint8 or float in [0, 1]")
-    if (
-        images.is_floating_point()
-        and len(images)
-        and not -SLACK <= float(images.min()) <= float(images.max()) <= 1 + SLACK
-    ):
-        least, most = float(images.min()), float(images.max())
-        raise ValueError(f"float `images` must lie in [0, 1], not [{least:.4g}, {most:.4g}]; bytes are given as uint8")
+    if images.is_floating_point() and images.numel():
+        least, most = (float(x) for x in images.detach().aminmax())
+        if not -SLACK <= least <= most <= 1 + SLACK:
+            raise ValueError(
+                f"float `images` must lie in [0, 1], not [{least:.4g}, {most:.4g}]; bytes are given as uint8"
+            )
     return Batch(images, torch.arange(len(images), device=images.device))

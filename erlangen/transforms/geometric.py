@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from erlangen.chunks import may_look
 from erlangen.names import lookup
 from erlangen.spaces import Box, Cyclic, Space, Switch
 from erlangen.transforms import eight_bit
@@ -59,6 +60,8 @@ class ResizedCrop:
         box = params[self.name]
         if self.eight_bit:
             box = _whole_pixels(box.double(), *images.shape[-2:])
+        elif may_look(images):
+            _check_pixels(box, *images.shape[-2:])
         top, left, height, width = box.unbind(1)
         longest = max(1.0, float(box[:, 2:].max())) if self.beyond and len(box) else None
         dtype = torch.float64 if self.eight_bit else images.dtype
@@ -122,6 +125,13 @@ def _levels(images: Images, rows: Taps, columns: Taps) -> Float[Tensor, "n c h2 
     """Resampled on whole levels."""
     check_float(images)
     return (eight_bit.resample(eight_bit.to_levels(images), rows, columns) / 255).to(images.dtype)
+
+
+def _check_pixels(box: Float[Tensor, "n 4"], height: int, width: int) -> None:
+    pixels = box[:, 2:] * box.new_tensor([height, width])
+    if bool((pixels < 1 - 1e-3).any()):
+        h, w = pixels[pixels.amin(1).argmin()].tolist()
+        raise ValueError(f"a crop of {h:.3g} x {w:.3g} pixels is smaller than one: enlarge the images or the box")
 
 
 def _whole_pixels(box: Float[Tensor, "n 4"], height: int, width: int) -> Float[Tensor, "n 4"]:

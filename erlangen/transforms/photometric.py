@@ -135,12 +135,17 @@ class ColorJitter:
             partial(saturate, weights=self.weights),
             turn_hue,
         )
-        for place in order.unbind(1):
-            for part, (change, value) in enumerate(zip(parts, values, strict=True)):
-                rows = ((place == part) & (value[:, 0] != NEUTRAL[part])).nonzero().flatten()
+        moved = torch.cat([x != neutral for x, neutral in zip(values, NEUTRAL, strict=True)], 1)
+        found: list[list[list[int]]] = [[[] for _ in PARTS] for _ in PARTS]  # images by place and part
+        for row, (parts_of, moved_of) in enumerate(zip(order.tolist(), moved.tolist(), strict=True)):
+            for place, part in enumerate(parts_of):
+                if moved_of[part]:
+                    found[place][part].append(row)
+        for by_part in found:
+            for change, value, rows in zip(parts, values, by_part, strict=True):
                 if len(rows) == len(images):
                     images = change(images, value)
-                elif len(rows):
+                elif rows:
                     images[rows] = change(images[rows], value[rows])
         return images
 

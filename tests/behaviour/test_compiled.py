@@ -47,7 +47,7 @@ def test_compiled_views_are_the_views(monkeypatch):
     """Less than 1/255 apart, bitwise the same each time; no graph is made for another number of images."""
     monkeypatch.setattr(pipelines, "_GRAPHS", {})
     eager, fused = Pipeline(POLICY), Pipeline(POLICY, compiled=True)
-    monkeypatch.setattr(chunks, "BYTES", 4 * 3 * 20 * 20 * 6)  # six images a piece
+    monkeypatch.setitem(chunks.BYTES, "compiled", 4 * 3 * 20 * 20 * 6)  # six images a piece
     graphs = []
     for n in (1, 6, 15):
         draws = [Draws(generator("draws", n)) for _ in range(3)]

@@ -139,7 +139,6 @@ def test_views_come_in_a_format(n, dtype, channels_last):
 
 
 @pytest.mark.parametrize("n", [2, 130])
-@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad=True")
 def test_gradients_flow_through_a_replay(n):
     """The derivative of a brighter image is the factor, where nothing was clamped."""
     images = ((levels(n, 3, 32, 32) + 1.0) / 512).requires_grad_()
@@ -313,3 +312,12 @@ def test_bad_pipelines_are_refused():
         Pipeline((Resize(8),), dtype=torch.uint8)
     with pytest.raises(ValueError, match="3 channels .or 1., these have 2"):
         augment(levels(2, 2, 8, 8), [Grayscale(1.0)])
+
+
+def test_a_crop_of_less_than_a_pixel_is_refused():
+    """With its size; a whole pixel is a crop."""
+    images = torch.rand(2, 3, 8, 8)
+    with pytest.raises(ValueError, match="a crop of 4 x 0.4 pixels is smaller than one"):
+        replay(images, [ResizedCrop(4)], {"crop": torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.5, 0.05]])})
+    one = replay(images, [ResizedCrop(4)], {"crop": torch.tensor([[0.25, 0.5, 1 / 8, 1 / 8]]).expand(2, -1)})
+    assert torch.allclose(one.images, images[:, :, 2:3, 4:5].expand(-1, -1, 4, 4))
