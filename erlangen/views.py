@@ -154,6 +154,11 @@ def constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device
 
 
 @lru_cache(maxsize=1024)
+def _identity(space: Space) -> Float[Tensor, " _"]:
+    return space.identity
+
+
+@lru_cache(maxsize=1024)
 def leaves(transform: Transform) -> tuple[Transform, ...]:
     """What is drawn for a transform: itself if it has parameters; for a composite one its parts."""
     if isinstance(transform, Composite):
@@ -173,6 +178,8 @@ def sample(transform: Transform, u: Float[Tensor, "n k"]) -> dict[str, Float[Ten
         skipped = u[:, place : place + 1] >= leaf.probability
         place += 1
         for name, space in leaf.spaces.items():
-            params[name] = torch.where(skipped, space.identity.to(u), space.from_unit(u[:, place : place + space.dim]))
+            params[name] = torch.where(
+                skipped, _identity(space).to(u), space.from_unit(u[:, place : place + space.dim])
+            )
             place += space.dim
     return params

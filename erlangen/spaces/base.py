@@ -38,6 +38,8 @@ class Space(Protocol):
         """Which rows mean anything at all, drawn or not: finite, and within what the parameter can be."""
         ...
 
+    def __hash__(self) -> int: ...  # a frozen dataclass has one
+
 
 def finite(p: Tensor) -> Bool[Tensor, " n"]:
     return p.isfinite().all(1)

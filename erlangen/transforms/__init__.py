@@ -7,8 +7,9 @@ from erlangen.transforms.affine import OneResampling, Rotation, Scaling, Shear, 
 from erlangen.transforms.deform import Deform
 from erlangen.transforms.filters import GaussianBlur, Sharpness
 from erlangen.transforms.geometric import CenterCrop, HorizontalFlip, QuarterTurn, Resize, ResizedCrop, VerticalFlip
+from erlangen.transforms.jitter import ColorJitter
 from erlangen.transforms.occlusion import BackgroundRemoved, Erasing
-from erlangen.transforms.photometric import Brightness, ColorJitter, Contrast, Grayscale, Hue, Saturation
+from erlangen.transforms.photometric import Brightness, Contrast, Grayscale, Hue, Saturation
 from erlangen.transforms.tones import Equalize, Invert, Normalize, Posterize, Solarize
 from erlangen.views import Transform
 

@@ -21,7 +21,8 @@ from erlangen.spaces import Interval, Space
 from erlangen.transforms.affine import Rotation
 from erlangen.transforms.filters import GaussianBlur
 from erlangen.transforms.geometric import CenterCrop, HorizontalFlip, QuarterTurn, Resize, ResizedCrop, VerticalFlip
-from erlangen.transforms.photometric import PARTS, ColorJitter, Grayscale
+from erlangen.transforms.jitter import PARTS, ColorJitter
+from erlangen.transforms.photometric import Grayscale
 from erlangen.views import Batch, Draws, Transform, View, Views
 
 Code = Literal["sca", "rot", "ron", "fli", "flv", "blu", "gra", "jit", "bri", "con", "sat", "hue", "res", "ccr"]

@@ -1,22 +1,17 @@
 """Colour, of images in [0, 1] with three channels, or with one, which has no colour to change."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from itertools import permutations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from erlangen.chunks import may_look, settled
-from erlangen.spaces import Choice, Factor, Interval, Space, Switch
+from erlangen.chunks import may_look
+from erlangen.spaces import Factor, Interval, Space, Switch
 from erlangen.transforms import eight_bit
 from erlangen.views import Images, Params, check_float, check_probability
 
-NEUTRAL = (1.0, 1.0, 1.0, 0.0)  # of the parts
-PARTS = ("brightness", "contrast", "saturation", "hue")
-ORDERS = tuple(permutations(range(len(PARTS))))
 ITU_R_601 = (0.2989, 0.587, 0.114)  # as torchvision has it; kornia's red is 0.299
 
 
@@ -76,110 +71,6 @@ def turn_hue(images: Images, turns: Float[Tensor, "n 1"]) -> Images:
     if images.shape[1] == 1:
         return images
     return torch.where(turns[:, :, None, None] == 0, images, shift_hue(images, turns))
-
-
-@lru_cache(maxsize=8)
-def _orders(device: torch.device) -> Int[Tensor, "24 4"]:
-    """Which part each place of an order has; kept on the device, so that nothing waits for it."""
-    return torch.tensor(ORDERS, device=device)
-
-
-@dataclass(frozen=True, slots=True)
-class ColorJitter:
-    """Brightness, contrast and saturation by factors, hue by a shift, in a random order per image.
-
-    Parameters: `color.brightness`, `color.contrast`, `color.saturation` (factors in [1 - s, 1 + s], not below 0),
-    `color.hue` (turns, in [-s, s]) and `color.order` (which of the 24 orders). Skipped all together or not at all.
-    """
-
-    brightness: float = 0.4
-    contrast: float = 0.4
-    saturation: float = 0.4
-    hue: float = 0.1
-    weights: tuple[float, float, float] = ITU_R_601  # of red, green and blue in grey
-    probability: float = 0.8
-    name: str = "color"
-
-    def __post_init__(self) -> None:
-        check_probability(self.probability)
-        for part in PARTS[:3]:
-            if getattr(self, part) < 0:
-                raise ValueError(f"`{part}` (={getattr(self, part)}) is a strength: 0 or more")
-        if not 0 <= self.hue <= 0.5:
-            raise ValueError(f"`hue` (={self.hue}) is a share of the circle: in [0, 0.5]")
-
-    @property
-    def spaces(self) -> Mapping[str, Space]:
-        strengths = (self.brightness, self.contrast, self.saturation)
-        factors = {
-            f"{self.name}.{p}": Factor(max(0.0, 1 - s), 1 + s) for p, s in zip(PARTS[:3], strengths, strict=True)
-        }
-        return {
-            **factors,
-            f"{self.name}.hue": Interval(-self.hue, self.hue),
-            f"{self.name}.order": Choice(len(ORDERS)),
-        }
-
-    def apply(self, images: Images, params: Params) -> Images:
-        luma(images[:0])  # refuses what has no colour
-        values = [params[f"{self.name}.{part}"].to(images.dtype) for part in PARTS]
-        order = _orders(images.device)[params[f"{self.name}.order"][:, 0].long()]
-        change = self._in_turn if may_look(images) else self._at_once
-        return change(images.clamp(0, 1), values, order)  # a bicubic crop may have left [0, 1]
-
-    def _in_turn(self, images: Images, values: Sequence[Tensor], order: Int[Tensor, "n 4"]) -> Images:
-        """At every place each part, in place, for those images that have it there: no work is done in vain."""
-        parts: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
-            brighten,
-            partial(contrast, weights=self.weights),
-            partial(saturate, weights=self.weights),
-            turn_hue,
-        )
-        moved = torch.cat([x != neutral for x, neutral in zip(values, NEUTRAL, strict=True)], 1)
-        found: list[list[list[int]]] = [[[] for _ in PARTS] for _ in PARTS]  # images by place and part
-        for row, (parts_of, moved_of) in enumerate(zip(order.tolist(), moved.tolist(), strict=True)):
-            for place, part in enumerate(parts_of):
-                if moved_of[part]:
-                    found[place][part].append(row)
-        for by_part in found:
-            for change, value, rows in zip(parts, values, by_part, strict=True):
-                if len(rows) == len(images):
-                    images = change(images, value)
-                elif rows:
-                    images[rows] = change(images[rows], value[rows])
-        return images
-
-    def _at_once(self, images: Images, values: Sequence[Tensor], order: Int[Tensor, "n 4"]) -> Images:
-        """The same for all images together, in three passes over the pixels and without a look at the values.
-
-        Contrast needs a mean and hue costs the most, so these two come once or twice, in the image's own order;
-        brightness and saturation, a x + b luma(x), may be needed before them, between them and after them.
-        """
-        factors, turns = values[1], values[3]
-        place = order.argsort(1)  # of each part
-        hue_first = settled((place[:, 3] < place[:, 1]).to(images.dtype))[:, None, None, None] > 0
-        passes = settled(self._passes(values, place))
-
-        def affine(x: Tensor, between: int) -> Tensor:
-            for slot in (2 * between, 2 * between + 1):
-                a, b = passes[:, slot, :, None, None, None].unbind(1)
-                x = (a * x + b * luma(x, self.weights)).clamp(0, 1)
-            return x
-
-        x = affine(images, 0)
-        x = torch.where(hue_first, turn_hue(x, turns), contrast(x, factors, self.weights))
-        x = affine(x, 1)
-        x = torch.where(hue_first, contrast(x, factors, self.weights), turn_hue(x, turns))
-        return affine(x, 2)
-
-    def _passes(self, values: Sequence[Tensor], place: Int[Tensor, "n 4"]) -> Float[Tensor, "n 6 2"]:
-        """The (a, b) of brightness and saturation at two slots before, two between, two after contrast and hue."""
-        one, zero = torch.ones_like(values[0]), torch.zeros_like(values[0])
-        both = torch.stack([torch.cat([values[0], zero], 1), torch.cat([values[2], 1 - values[2]], 1)], 1)  # (n, 2, 2)
-        segment = (place[:, 0::2, None] > place[:, None, 1::2]).sum(2)  # how many of contrast and hue come before
-        later = (place[:, [0, 2]] > place[:, [2, 0]]).long()
-        slots = torch.cat([one, zero], 1)[:, None].repeat(1, 6, 1)
-        return slots.scatter(1, (2 * segment + later)[:, :, None].expand(-1, -1, 2), both)
 
 
 @dataclass(frozen=True, slots=True)

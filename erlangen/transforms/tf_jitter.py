@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from erlangen.spaces import Factor, Interval, Space
-from erlangen.transforms.photometric import PARTS, luma, shift_hue
+from erlangen.transforms.jitter import PARTS
+from erlangen.transforms.photometric import luma, shift_hue
 from erlangen.views import Images, Params, check_probability
 
 

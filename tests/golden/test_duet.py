@@ -14,7 +14,7 @@ from erlangen.pipelines import Pipeline
 from erlangen.spaces import Interval
 from erlangen.transforms import CenterCrop, GaussianBlur, HorizontalFlip, Normalize, Rotation, VerticalFlip
 from erlangen.transforms.duet import CODES, DUETViews, Grouped
-from erlangen.transforms.photometric import ORDERS, PARTS
+from erlangen.transforms.jitter import ORDERS, PARTS
 from erlangen.views import Batch, Draws, View, generator
 
 VALUE = {"rtol": 1e-5, "atol": 1e-6}

@@ -37,7 +37,7 @@ from erlangen.transforms import (
     Translation,
     VerticalFlip,
 )
-from erlangen.transforms.photometric import ORDERS, PARTS
+from erlangen.transforms.jitter import ORDERS, PARTS
 from erlangen.views import Transform
 
 FEW = settings(deadline=None, max_examples=8, derandomize=True)

@@ -14,8 +14,9 @@ from erlangen.pipelines import Pipeline, Pipelines
 from erlangen.transforms.affine import Scaling
 from erlangen.transforms.filters import GaussianBlur
 from erlangen.transforms.geometric import HorizontalFlip, Resize, ResizedCrop, VerticalFlip
+from erlangen.transforms.jitter import ColorJitter
 from erlangen.transforms.occlusion import Erasing
-from erlangen.transforms.photometric import ColorJitter, Grayscale
+from erlangen.transforms.photometric import Grayscale
 from erlangen.transforms.presets.multicrop import multi_crop
 from erlangen.transforms.presets.parts import Clip, colour, fitting, pillow_blur, tenth
 from erlangen.views import Transform, Views

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from erlangen.names import lookup
 from erlangen.pipelines import Pipeline, Pipelines
 from erlangen.transforms.geometric import CenterCrop, HorizontalFlip, Resize, ResizedCrop
-from erlangen.transforms.photometric import ColorJitter, Grayscale
+from erlangen.transforms.jitter import ColorJitter
+from erlangen.transforms.photometric import Grayscale
 from erlangen.transforms.presets.parts import colour, pillow_blur
 from erlangen.views import Views
 

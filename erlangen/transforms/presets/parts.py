@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from erlangen.spaces import Space
 from erlangen.transforms.filters import GaussianBlur
-from erlangen.transforms.photometric import ColorJitter, Grayscale
+from erlangen.transforms.jitter import ColorJitter
+from erlangen.transforms.photometric import Grayscale
 from erlangen.views import Images, Params, Transform, check_float
 
 

@@ -7,7 +7,8 @@ from erlangen.transforms import blur_kernel
 from erlangen.transforms.affine import Rotation
 from erlangen.transforms.filters import GaussianBlur
 from erlangen.transforms.geometric import HorizontalFlip, ResizedCrop
-from erlangen.transforms.photometric import ColorJitter, Grayscale
+from erlangen.transforms.jitter import ColorJitter
+from erlangen.transforms.photometric import Grayscale
 from erlangen.transforms.presets.parts import check_number, check_scale, fitting, small_size
 from erlangen.views import Transform, Views, check_probability
 
