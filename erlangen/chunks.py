@@ -55,12 +55,16 @@ def each(work: Callable[[slice], object], parts: Sequence[slice]) -> None:
     """Calls `work` with every part, on as many threads as torch uses, each of which then uses one."""
     keep_memory()
     threads = min(torch.get_num_threads(), len(parts))
-    if threads <= 1:
-        for part in parts:
+
+    def share(mine: Sequence[slice]) -> None:
+        for part in mine:
             work(part)
-    else:
-        for _ in _pool(torch.get_num_threads()).map(work, parts):  # an error in a thread is raised here
-            pass
+
+    if threads <= 1:
+        share(parts)
+    else:  # one call for each thread: handing over every part would cost more
+        for _ in _pool(torch.get_num_threads()).map(share, [parts[i::threads] for i in range(threads)]):
+            pass  # an error in a thread is raised here
 
 
 @lru_cache(maxsize=1)

@@ -120,10 +120,12 @@ class Pipeline:
         kind = (self, images.shape, images.dtype, torch.get_default_dtype())
 
         def done(part: slice) -> Tensor:
-            if self.compiled and part.stop > n:  # the last piece is filled up: a graph has a fixed shape
-                rows = torch.arange(part.start, part.stop).clamp(max=n - 1)
-                return self._piece(images[rows], {name: p[rows] for name, p in params.items()})[: n - part.start]
-            return self._piece(images[part], {name: p[part] for name, p in params.items()})
+            if not self.compiled:
+                return self._piece(images[part], {name: p[part] for name, p in params.items()})
+            # a graph has a fixed shape and memory format: the last piece is filled up
+            rows = part if part.stop <= n else torch.arange(part.start, part.stop).clamp(max=n - 1)
+            out = self._piece(images[rows].contiguous(), {name: p[rows] for name, p in params.items()})
+            return out[: n - part.start]
 
         if kind not in _RESULTS:
             out = done(parts[0])
