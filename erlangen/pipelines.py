@@ -53,9 +53,9 @@ class Pipeline:
 
     On the CPU images are worked on in pieces that fit the cache, on all of torch's threads (`erlangen.chunks`).
     `compiled` fuses the transforms into machine code, once for each shape of images (5 to 10 seconds); the views are
-    those of the same parameters without it, to less than 1/255. They come out as `dtype` (as the images, or the default
-    precision for bytes) and, with `channels_last`, in that memory format. A batch that has its images at native size is
-    transformed image by image, from those.
+    those of the same parameters without it, to less than 1/255, and carry no gradient. They come out as `dtype` (as the
+    images, or the default precision for bytes) and, with `channels_last`, in that memory format. A batch that has its
+    images at native size is transformed image by image, from those.
     """
 
     transforms: tuple[Transform, ...]
