@@ -119,11 +119,10 @@ def compiler_exists() -> bool:
 def compiled(function: Callable[..., Tensor], example: Sequence[Tensor]) -> Callable[..., Tensor]:
     """`function` of tensors as machine code, for arguments of the shapes and strides of `example` (some seconds).
 
-    Without gradients. Where nothing can compile for the CPU the function itself, with a warning.
+    Without gradients. Where it cannot be compiled the function itself, with a warning that says why.
     """
     if example[0].is_cpu and not compiler_exists():
-        warnings.warn("no C++ compiler was found: views are made without compilation", stacklevel=2)
-        return function
+        return _as_it_is(function, "no C++ compiler was found")
     from torch._inductor import compile as build
     from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -139,5 +138,13 @@ def compiled(function: Callable[..., Tensor], example: Sequence[Tensor]) -> Call
             _here.capturing = False
         for node in graph.graph.nodes:
             node.meta.clear()  # each has a stand-in tensor of its own making, which inductor does not mix
-        fast: Callable[..., Tensor] = build(graph, list(example), options=options)
+        try:
+            fast: Callable[..., Tensor] = build(graph, list(example), options=options)
+        except Exception as error:  # a compiler without headers, or whatever else a machine lacks
+            return _as_it_is(function, str(error).strip().partition("\n")[0])
     return fast
+
+
+def _as_it_is(function: Callable[..., Tensor], why: str) -> Callable[..., Tensor]:
+    warnings.warn(f"views are made without compilation: {why}", stacklevel=3)
+    return function

@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import torch
+import torch._inductor
 
 from erlangen import chunks, pipelines
 from erlangen.pipelines import Pipeline, Pipelines, with_pipelines
@@ -36,10 +37,14 @@ def batch(n: int, size: int = 20, channels: int = 3) -> Batch:
     return Batch(images, torch.arange(n))
 
 
+def broken(*args, **options):
+    raise RuntimeError("no headers")
+
+
 def quietly(pipeline, *args):
     """Without the warning of a machine that has no compiler, where the pipeline works all the same."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="no C.. compiler was found")
+        warnings.filterwarnings("ignore", message="views are made without compilation")
         return pipeline(*args)
 
 
@@ -59,12 +64,14 @@ def test_compiled_views_are_the_views(monkeypatch):
     assert graphs == [2, 2, 2] or not chunks.compiler_exists()  # crop to grey, and blur; torch's rotation needs none
 
 
-def test_without_a_compiler_it_is_said(monkeypatch):
-    """The views are made all the same, with a warning."""
-    monkeypatch.setattr(chunks, "compiler_exists", lambda: False)
+@pytest.mark.parametrize("found, why", [(False, "no C.. compiler was found"), (True, "")], ids=["none", "broken"])
+def test_without_a_compiler_it_is_said(found, why, monkeypatch):
+    """The views are made all the same, with a warning, where there is no compiler and where there is one that fails."""
+    monkeypatch.setattr(chunks, "compiler_exists", lambda: found)
+    monkeypatch.setattr(torch._inductor, "compile", broken)
     monkeypatch.setattr(pipelines, "_GRAPHS", {})
     transforms = (ResizedCrop(8), Invert())
-    with pytest.warns(UserWarning, match="no C.. compiler was found"):
+    with pytest.warns(UserWarning, match=f"without compilation: {why or 'no headers'}"):
         view = Pipeline(transforms, compiled=True)(batch(3), Draws(generator(0)))
     assert torch.equal(view.images, Pipeline(transforms)(batch(3), Draws(generator(0))).images)
 
