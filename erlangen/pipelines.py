@@ -3,28 +3,17 @@
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from dataclasses import replace as changed
-from functools import lru_cache, partial
-from threading import Lock
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from erlangen.chunks import compiled, each, may_look, on_one_thread, pieces
+from erlangen.chunks import each, on_one_thread, pieces
 from erlangen.spaces import Space
-from erlangen.views import (
-    Alone,
-    Batch,
-    Draws,
-    How,
-    Transform,
-    View,
-    generator,
-    sample,
-    to_float,
-    uniforms,
-)
+from erlangen.stages import run, stages
+from erlangen.views import Batch, Draws, Transform, View, generator, sample, to_float, uniforms
 
 
 def check_params(spaces: Mapping[str, Space], params: Mapping[str, Tensor], n: int) -> None:
@@ -45,6 +34,9 @@ def check_params(spaces: Mapping[str, Space], params: Mapping[str, Tensor], n: i
             raise ValueError(
                 f"`params` of {name} are {kind} {space} in row {bad[0]} (={[round(x, 6) for x in p[bad[0]].tolist()]})"
             )
+
+
+_RESULTS: dict[Hashable, tuple[torch.Size, torch.dtype]] = {}  # the shape and type of what a pipeline makes
 
 
 @dataclass(frozen=True)
@@ -137,85 +129,8 @@ class Pipeline:
 
     def _piece(self, images: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         for stage in stages(self.transforms):
-            values = [params[name] for name in stage.names]
-            if stage.alone and may_look(images) and not bool(_rows(stage, values).any()):
-                continue
-            if stage.alone and not (self.compiled and stage.alone == "compiled"):
-                images = _where_needed(stage, to_float(images), *values)
-            elif self.compiled:
-                images = _compiled(stage, images, *values)
-            else:
-                images = _chain(stage, images, *values)
+            images = run(stage, images, [params[name] for name in stage.names], self.compiled)
         return to_float(images)
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Transforms that are run, or fused, together, and the names of their parameters."""
-
-    transforms: tuple[Transform, ...]
-    names: tuple[str, ...]
-    alone: How | None
-
-
-@lru_cache(maxsize=256)
-def stages(transforms: tuple[Transform, ...]) -> tuple[Stage, ...]:
-    """Runs of transforms that can be fused; one that is better alone is a stage of its own."""
-    found: list[tuple[Transform, ...]] = []
-    for t in transforms:
-        if found and not _alone(t) and not _alone(found[-1][0]):
-            found[-1] += (t,)
-        else:
-            found.append((t,))
-    return tuple(Stage(ts, tuple(name for t in ts for name in t.spaces), _alone(ts[0])) for ts in found)
-
-
-def _alone(transform: Transform) -> How | None:
-    return transform.alone if isinstance(transform, Alone) else None
-
-
-def _rows(stage: Stage, values: Sequence[Tensor]) -> Bool[Tensor, " n"]:
-    """The images to which a stage of a single transform does something."""
-    spaces = stage.transforms[0].spaces
-    moved = [p != spaces[name].identity for name, p in zip(stage.names, values, strict=True)]
-    return torch.cat(moved, 1).any(1)
-
-
-def _where_needed(stage: Stage, images: Tensor, *values: Tensor) -> Tensor:
-    """A single transform, only on the images to which it does something if it costs nothing to know them."""
-    if not may_look(images):
-        return _chain(stage, images, *values)
-    moved = _rows(stage, values)
-    if bool(moved.all()):
-        return _chain(stage, images, *values)
-    rows = moved.nonzero().flatten()
-    return images.index_copy(0, rows, _chain(stage, images[rows], *(p[rows] for p in values)))
-
-
-_RESULTS: dict[Hashable, tuple[torch.Size, torch.dtype]] = {}  # the shape and type of what a pipeline makes
-_GRAPHS: dict[Hashable, Callable[..., Tensor]] = {}
-_graphs = Lock()
-
-
-def _compiled(stage: Stage, images: Tensor, *values: Tensor) -> Tensor:
-    """`_chain` as machine code, made for the first images of a shape."""
-    form = tuple((x.shape, x.stride(), x.dtype) for x in (images, *values))
-    key = (stage, form, images.device, torch.get_default_dtype())
-    with torch.no_grad():
-        if key not in _GRAPHS:
-            with _graphs:
-                if key not in _GRAPHS:
-                    _GRAPHS[key] = compiled(partial(_chain, stage), (images, *values))
-        return _GRAPHS[key](images, *values)
-
-
-def _chain(stage: Stage, images: Tensor, *values: Tensor) -> Tensor:
-    """The transforms of a stage, one after the other."""
-    params = dict(zip(stage.names, values, strict=True))
-    images = to_float(images)
-    for t in stage.transforms:
-        images = t.apply(images, {name: params[name] for name in t.spaces})
-    return images
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1] / "erlangen"
 ROWS = [
     {"spaces", "losses", "dist", "names", "chunks"},
     {"views", "nets"},
+    {"stages"},
     {"pipelines"},
     {"transforms", "encoders", "solvers"},
     {"methods", "data", "optim", "checkpoint", "journal", "engine", "runs"},
