@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,15 +28,38 @@ Observer = Callable[[Clock, Learner[Any], Output, Batch], Mapping[str, float]]
 @dataclass(frozen=True)
 class TrainConfig:
     epochs: int = 100
-    batch_size: int = 256  # of all ranks together
+    batch_size: int = 256  # images of an optimiser step, of all ranks and micro-batches together
+    drop_last: bool = True  # the incomplete last batch of an epoch
     seed: int = 0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the networks; losses are always float32 at least
+    compile: bool = False  # torch.compile
+    compile_mode: Literal["default", "reduce-overhead"] = "default"  # the latter records CUDA graphs
+    channels_last: bool = False  # memory format of images and convolutions
+    shard: bool = False  # FSDP2: parameters, gradients and optimiser shared out among the ranks
+    accumulate: int = 1  # micro-batches of a step
+    accumulation: Literal["exact", "within"] | None = None
+    """How a loss that couples images is accumulated: exact (that of the whole batch; encoders run twice) or within each
+    micro-batch (fewer negatives)."""
+    clip_norm: float | None = None  # of the gradient, all parameters together
+    clip_value: float | None = None  # of each number in it
+    skip_nonfinite: int = 0  # steps whose loss is not finite that are skipped before the run stops
     log_every: int = 20  # steps
     probe_every: int = 10  # epochs, for the online probes
     save_every: int = 500  # steps
+    steps_per_epoch: int | None = None  # cut epochs short, for debugging
+    init_from: str | None = None
+    """Start from these weights, not from the seed's: a run folder (all networks of its newest checkpoint) or a
+    .safetensors file (the encoder)."""
+    device: str | None = None  # cpu, cuda, cuda:1; a GPU if there is one unless given
+    track: Literal["tensorboard", "wandb"] | None = None  # besides metrics.jsonl; needs the extra [track]
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C, obeyed between two steps and after saving."""
+    """A signal (Ctrl-C, SIGTERM, SIGUSR2) obeyed between two steps and after saving."""
+
+    def __init__(self, message: str, signum: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.signum = signum
 
 
 def train(

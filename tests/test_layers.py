@@ -14,12 +14,12 @@ ROWS = [
     {"stages"},
     {"pipelines"},
     {"transforms", "encoders", "solvers"},
-    {"methods", "data", "optim", "checkpoint", "journal", "engine", "runs"},
+    {"methods", "data", "optim", "checkpoint", "journal", "engine", "runs", "track", "health", "stopping"},
     {"probes", "measures"},
     {"observers"},
     {"train"},
     {"recipes", "report"},
-    {"studies"},
+    {"studies", "slurm"},
     {"cli"},
 ]
 HEIGHT = {name: height for height, row in enumerate(ROWS) for name in row}
@@ -35,9 +35,22 @@ HOMES = {
     "data": {"torchvision", "sklearn", "PIL", "numpy"},
     "encoders": {"timm", "safetensors"},
     "report": {"matplotlib"},
+    "slurm": {"submitit"},
+    "track": {"wandb", "yaml"},
     "transforms": {"numpy"},
 }
-LAZY = {"torchvision", "timm", "sklearn", "matplotlib", "PIL", "rich", "safetensors"}  # inside functions only
+LAZY = {
+    "submitit",
+    "wandb",
+    "yaml",
+    "torchvision",
+    "timm",
+    "sklearn",
+    "matplotlib",
+    "PIL",
+    "rich",
+    "safetensors",
+}  # inside functions only
 FILES = [path for path in ROOT.rglob("*.py") if path.relative_to(ROOT).parts[0] not in ("__init__.py", "__main__.py")]
 
 
