@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: quickstart test check bench soak install
+.PHONY: quickstart test check bench soak matrix install
 
 quickstart: install
 	$(BIN)/erlangen quickstart
@@ -17,6 +17,9 @@ check: install
 
 bench: install
 	for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) --json || exit 1; done
+
+matrix: install
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/behaviour --matrix docs/scale.md
 
 soak: install
 	$(BIN)/python -m pytest -n 2 -m soak

@@ -1,6 +1,6 @@
 """Across ranks. What takes tensors is differentiable (the backward sums over ranks), the identity on one process."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,45 +18,100 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def parts(rows: int, count: int) -> tuple[int, ...]:
+    """The sizes of `count` parts of so many rows, as equal as can be, the first ones larger."""
+    least, more = divmod(rows, count)
+    return (least + 1,) * more + (least,) * (count - more)
+
+
+_rows: tuple[int, ...] = ()  # how many images of the batch each rank holds; empty: as many each
+
+
+@contextmanager
+def shares(rows: Sequence[int]) -> Iterator[None]:
+    """Within, rank r holds `rows[r]` images of the batch: `gather` and `mean_over_ranks` count with it."""
+    global _rows
+    before, _rows = _rows, tuple(rows) if len(set(rows)) > 1 else ()
+    try:
+        yield
+    finally:
+        _rows = before
+
+
+def held(rows: int) -> tuple[int, ...]:
+    """How many images of the batch each rank holds, this one `rows`."""
+    return _rows or (rows,) * world()
+
+
+def weight() -> float:
+    """What a mean over this rank's rows counts for in the mean over ranks: 1 where all hold as many."""
+    return _rows[rank()] * len(_rows) / sum(_rows) if _rows else 1.0
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.rows = len(x)
-        parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world())]
-        dist.all_gather(parts, x.contiguous())
-        return torch.cat(parts)
+    def forward(ctx: Any, x: Tensor, sizes: tuple[int, ...]) -> Tensor:
+        most = max(sizes)
+        ctx.start, ctx.rows = sum(sizes[: rank()]), len(x)
+        padded = torch.cat([x, x.new_zeros(most - len(x), *x.shape[1:])]) if len(x) < most else x.contiguous()
+        received = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(received, padded)
+        return torch.cat([each[:size] for each, size in zip(received, sizes, strict=True)])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         grad = grad.contiguous().clone()
         dist.all_reduce(grad)
-        return grad[rank() * ctx.rows :][: ctx.rows]
+        return grad[ctx.start :][: ctx.rows], None
 
 
 def gather(x: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "m ..."]:
-    """The rows of all ranks, in the order of the global batch; every rank must give as many."""
+    """The rows of all ranks, in the order of the global batch; every rank gives one, or several, for each image."""
     if world() == 1:
         return x
-    rows: Tensor = _Gather.apply(x)
+    if not _rows:
+        return stack_over_ranks(x).flatten(0, 1)
+    times, odd = divmod(len(x), _rows[rank()])
+    if odd:
+        raise ValueError(f"{len(x)} rows cannot be gathered from a rank that holds {_rows[rank()]} images of the batch")
+    rows: Tensor = _Gather.apply(x, tuple(times * n for n in _rows))
     return rows
 
 
+def stack_over_ranks(x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "ranks ..."]:
+    """The tensors of all ranks, of one shape, along a new first dimension."""
+    if world() == 1:
+        return x[None]
+    stacked: Tensor = _Gather.apply(x[None], (1,) * world())
+    return stacked
+
+
 def mean_over_ranks(x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-    return gather(x[None]).mean(0)
+    """Of what is a mean over each rank's images: the mean over all images."""
+    return stack_over_ranks(x * weight() if _rows else x).mean(0)
+
+
+def local(x: Tensor) -> Tensor:
+    """This rank's part of a tensor that FSDP2 shares out (a DTensor, whose import takes half a second); x otherwise."""
+    to_local: Callable[[], Tensor] | None = getattr(x, "to_local", None)
+    return to_local() if to_local else x
 
 
 def on_rank_0(action: Callable[[], None]) -> None:
-    """Runs it on rank 0 only; a `ValueError` there is raised on every rank, so that all stop alike."""
-    problem = [""]
+    """Runs it on rank 0 only; a `ValueError` or `OSError` there is raised on every rank, so that all stop alike."""
+    problem: list[tuple[type[Exception], str] | None] = [None]
     if rank() == 0:
         try:
             action()
-        except ValueError as error:
-            problem = [str(error)]
+        except (ValueError, OSError) as error:
+            if world() == 1:
+                raise
+            problem = [(OSError if isinstance(error, OSError) else ValueError, str(error))]
     if world() > 1:
         dist.broadcast_object_list(problem)
     if problem[0]:
-        raise ValueError(problem[0])
+        kind, message = problem[0]
+        raise kind(message)
 
 
 @contextmanager

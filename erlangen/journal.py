@@ -1,38 +1,74 @@
 """`metrics.jsonl`: one line per logged step, without gaps or repeats however often a run was killed and resumed."""
 
+import errno
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
 def append(path: Path, step: int, values: Mapping[str, float]) -> None:
-    with path.open("a") as file:
-        file.write(json.dumps({"step": step, **values}) + "\n")
+    """Adds the line of a step; what is not finite becomes null, for JSON has no other word. `OSError` in words."""
+    finite = {key: value if math.isfinite(value) else None for key, value in values.items()}
+    line = json.dumps({"step": step, **finite}, allow_nan=False)
+    with _in_words(path, f"step {step}"), path.open("ab") as file:
+        file.write(f"{line}\n".encode())
 
 
 def sync(path: Path) -> None:
-    """To the disk: before a checkpoint, which must not know of more than the journal."""
-    with path.open("a") as file:
+    """To the disk: before a checkpoint, which must not know of more than the journal. `OSError` in words."""
+    with _in_words(path, "the last lines"), path.open("ab") as file:
         os.fsync(file.fileno())
 
 
 def rewind(path: Path, step: int) -> None:
-    """Drops what came after the step that a run resumes from, and a line that the kill cut off."""
-    kept = [line for line in path.read_text().splitlines() if _step(line) <= step] if path.exists() else []
+    """Drops what came after the step that a run resumes from, and a line that the kill cut off. `OSError` in words."""
+    kept = [line for line in path.read_bytes().splitlines() if _step(line) <= step] if path.exists() else []
     part = path.with_suffix(".part")
-    part.write_text("".join(f"{line}\n" for line in kept))
-    part.replace(path)
+    with _in_words(path, f"the lines up to step {step}"):
+        with part.open("wb") as file:
+            file.writelines(line + b"\n" for line in kept)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        _sync_folder(path.parent)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
     """The lines as dictionaries; one that a kill cut off is left out."""
-    return [json.loads(line) for line in path.read_text().splitlines() if _step(line) < float("inf")]
+    return [json.loads(line) for line in path.read_bytes().splitlines() if _step(line) < math.inf]
 
 
-def _step(line: str) -> float:
+def _step(line: bytes) -> float:
     try:
         return int(json.loads(line)["step"])
     except (ValueError, TypeError, KeyError):
-        return float("inf")
+        return math.inf
+
+
+@contextmanager
+def _in_words(path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        raise OSError(
+            f"could not write {what} to {path} ({why}): free space, or mend the disk, and go on with --resume"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Puts names on the disk, as fsync of a file puts its content; Windows and some network file systems cannot."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)

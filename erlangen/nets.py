@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from erlangen.dist import gather, world
+from erlangen.dist import local, stack_over_ranks
 from erlangen.names import lookup
 
 
@@ -63,7 +63,10 @@ def mlp(*dims: int, bias: bool = False, last_norm: bool = False) -> nn.Sequentia
     """Linear-BN-ReLU blocks (`bias` in their linear layers), a Linear with bias last, a BatchNorm after it if asked.
 
     `mlp(512, 4096, 256)` is BYOL's, `mlp(512, 1024, 128, last_norm=True)` that of ISSL's contrastive heads.
+    `ValueError` for a width below 1.
     """
+    if min(dims) < 1:
+        raise ValueError(f"the widths of a head ({', '.join(map(str, dims))}) must all be at least 1")
     layers: list[nn.Module] = []
     for a, b in zip(dims[:-2], dims[1:-1], strict=True):
         layers += [nn.Linear(a, b, bias=bias), nn.BatchNorm1d(b), nn.ReLU(inplace=True)]
@@ -83,7 +86,8 @@ def ema_(target: nn.Module, online: nn.Module, decay: float, statistics: bool = 
     BatchNorm's running statistics are the target's own (BYOL, DINO) or averaged likewise (ReLIC); its integer counter
     is always its own.
     """
-    torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), 1 - decay)
+    own, others = ([local(p) for p in net.parameters()] for net in (target, online))
+    torch._foreach_lerp_(own, others, 1 - decay)
     if statistics:
         for t, o in zip(target.buffers(), online.buffers(), strict=True):
             if t.is_floating_point():
@@ -117,10 +121,12 @@ class SyncBatchNorm(_BatchNorm):
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
         wide = input.to(self.running_mean.dtype)  # bfloat16 is too coarse for statistics
         variance, mean = torch.var_mean(wide, [0, *range(2, wide.ndim)], correction=0)
-        means, variances = gather(torch.stack([mean, variance])[None]).unbind(1)  # (ranks, c) each
-        mean, variance = means.mean(0), variances.mean(0) + means.var(0, correction=0)  # Chan et al., equal counts
+        count = torch.full_like(mean, wide.numel() // wide.shape[1])
+        means, variances, counts = stack_over_ranks(torch.stack([mean, variance, count])).unbind(1)  # (ranks, c) each
+        n = counts.sum(0)
+        mean = (means * counts).sum(0) / n
+        variance = ((variances + (means - mean) ** 2) * counts).sum(0) / n  # Chan et al.
         with torch.no_grad():
-            n = world() * wide.numel() // wide.shape[1]
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * n / (n - 1), self.momentum)
             self.get_buffer("num_batches_tracked").add_(1)

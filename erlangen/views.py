@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Generator, Tensor
 
-from erlangen.dist import rank, world
+from erlangen.dist import held, rank
 from erlangen.spaces import Space
 
 Images = Float[Tensor, "n c h w"]  # in [0, 1]
@@ -54,6 +54,12 @@ class View:
     index: Int[Tensor, " n"]
     labels: Int[Tensor, " n"] | None = None
 
+    def rows(self, part: slice) -> "View":
+        """The view of these images alone."""
+        params = {name: p[part] for name, p in self.params.items()}
+        labels = None if self.labels is None else self.labels[part]
+        return View(self.images[part], params, self.spaces, self.index[part], labels)
+
     def unit(self, name: str) -> Float[Tensor, "n d"]:
         """The parameter mapped to [0, 1]."""
         return self._space(name).unit(self.params[name])
@@ -79,8 +85,9 @@ class Draws:
     generator: Generator
 
     def __call__(self, n: int, dim: int) -> Float[Tensor, "n dim"]:
-        u = torch.rand(n * world(), dim, generator=self.generator)
-        return u[rank() * n :][:n]
+        rows = held(n)
+        u = torch.rand(sum(rows), dim, generator=self.generator)
+        return u[sum(rows[: rank()]) :][:n]
 
 
 Views = Callable[[Batch, Draws], list[View]]

@@ -1,8 +1,10 @@
-"""Shapes of every annotated function are checked while the tests run."""
+"""Shapes of every annotated function are checked while the tests run; what methods support is written into the docs."""
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side
+
+from pathlib import Path
 
 import jaxtyping
 import pytest
@@ -13,6 +15,9 @@ import torch  # noqa: E402
 
 torch.set_num_threads(1)
 
+FEATURES = ("2 ranks", "FSDP2", "compile", "accumulate", "bf16", "resume")
+BEGIN, END = "<!-- made by make matrix -->\n", "<!-- end -->\n"
+
 
 @pytest.fixture
 def unchecked():
@@ -20,3 +25,33 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--matrix", type=Path, help="write which method supports what, by the tests that passed, into it")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test marked `supports(feature)`, of a method called `name`, says so in its report."""
+    report = yield
+    mark = item.get_closest_marker("supports")
+    if mark and report.when == "call":
+        report.user_properties.append(("supports", (item.callspec.params["name"], mark.args[0])))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    path = config.getoption("--matrix")
+    if path:
+        passed = {tuple(value) for report in terminalreporter.stats.get("passed", []) for _, value in supported(report)}
+        names = sorted({name for name, _ in passed})
+        rows = [["method", *FEATURES], ["---", *[":---:"] * len(FEATURES)]]
+        rows += [[name, *("yes" if (name, feature) in passed else "no" for feature in FEATURES)] for name in names]
+        before, rest = path.read_text().split(BEGIN)
+        table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+        path.write_text(before + BEGIN + table + END + rest.split(END)[1])
+
+
+def supported(report):
+    return [entry for entry in report.user_properties if entry[0] == "supports"]

@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, Positional, SuppressFixed, arg
+from tyro.conf import Positional, arg
 
 from erlangen.recipes import Recipe
-
-STYLE = (AvoidSubcommands, SuppressFixed, FlagCreatePairsOff)
 
 
 @dataclass(frozen=True)
@@ -21,13 +19,15 @@ class Train:
     """Go on where the run in --out stopped."""
     dry_run: bool = False
     """Say what would be done, and do nothing."""
+    slurm: str | None = None
+    """Submit to Slurm instead of training here: `local`, or NAME for slurm/NAME.toml."""
 
 
 @dataclass(frozen=True)
 class Subject:
     """What is examined, and on what."""
 
-    encoder: Positional[str]
+    encoder: Annotated[Positional[str], arg(metavar="ENCODER")]
     """A run folder, a .safetensors file, `pixels`, or `random:NAME` for an encoder without training."""
     data: str | None = None
     """Data set (see `erlangen list data`); for a run folder its own unless given, else digits."""
@@ -78,16 +78,32 @@ class Quickstart:
 class Report:
     """Write report.html of a run folder: one self-contained page."""
 
-    run: Positional[str]
+    run: Annotated[Positional[str], arg(metavar="RUN")]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Show a step of a run again: its images and views. Writes replay-STEP.png, and all numbers as .safetensors."""
+
+    run: Annotated[Positional[str], arg(metavar="RUN")]
+    """A run folder, finished or not."""
+    step: int
+    """Number of the optimiser step, from 1, as in metrics.jsonl."""
+    out: str | None = None
+    """The picture to write (PNG), the .safetensors beside it; replay-STEP.png in the run folder unless given."""
+    columns: int = 8
+    """Images of the batch in the picture; the .safetensors holds all."""
+    data_root: str | None = None
+    """Where data sets are looked for and downloaded to; the run's own unless given."""
 
 
 @dataclass(frozen=True)
 class Show:
     """Look at things: `show RECIPE` its values, `show transforms` and `show views RECIPE` pictures of what they do."""
 
-    what: Positional[str]
+    what: Annotated[Positional[str], arg(metavar="WHAT")]
     """`transforms`, `views`, or the name of a recipe (see `erlangen list recipes`)."""
-    recipe: Positional[str | None] = None
+    recipe: Annotated[Positional[str | None], arg(metavar="[RECIPE]")] = None
     """After `views`: whose views."""
     data: str | None = None
     """Of `views`: the data set to take images from; the recipe's own unless given."""
@@ -108,5 +124,6 @@ class Show:
 class List:
     """List what exists: recipes, methods, transforms, encoders, data."""
 
-    kind: Positional[str] = "all"
+    kind: Annotated[Positional[str], arg(metavar="[KIND]")] = "all"
+    """`recipes`, `methods`, `transforms`, `encoders`, `data`, or all of them."""
     json: bool = False

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from erlangen.dist import rank, world
 from erlangen.views import Batch, generator
 
 
@@ -50,14 +49,9 @@ class Split:
         native = None if self.native is None else tuple(self.native[i] for i in index.tolist())
         return Batch(self.images[index], index, labels, latents, native=native)
 
-    def rows(self, seed: int, step: int, size: int) -> Int[Tensor, " size"]:
-        """Which images global batch number `step` holds; an incomplete last batch is dropped."""
-        epoch, i = divmod(step, len(self) // size)
+    def rows(self, seed: int, epoch: int, i: int, size: int) -> Int[Tensor, " m"]:
+        """Which images batch number `i` of an epoch holds, over all ranks: `size`, the last one what is left."""
         return epoch_order(len(self), seed, epoch)[i * size : (i + 1) * size]
-
-    def batch(self, seed: int, step: int, size: int) -> Batch:
-        """This rank's part of global batch number `step`."""
-        return self.take(self.rows(seed, step, size).chunk(world())[rank()])
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float, Shaped
@@ -13,17 +13,19 @@ from erlangen.nets import Encoder
 from erlangen.views import View
 
 N = TypeVar("N", bound=nn.Module)
+Precision = Literal["fp32", "bf16", "fp16"]  # of the networks; losses are computed in float32 at least
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
     """What a step's forward gives back."""
 
-    loss: Float[Tensor, ""]
+    loss: Float[Tensor, ""]  # over the global batch where the method gathers, over this rank's images elsewhere
     features: list[Float[Tensor, "n dim"]]  # what the encoder returned, per view: add-on terms and probes read it
     embeddings: list[Float[Tensor, "n d"]]  # what the loss compares, per view: the collapse monitor reads it
     logs: dict[str, Float[Tensor, ""]] = field(default_factory=dict)  # detached, read on logging steps only
     carry: dict[str, Shaped[Tensor, "n ..."]] = field(default_factory=dict)  # detached rows, for `after_step`
+    negatives: int = 0  # embeddings that each one is told from
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,10 @@ class Method(Protocol[N]):
         """Arithmetic. Writes nothing in `nets` (BatchNorm's running statistics excepted)."""
         ...
 
+    def couples(self) -> bool:
+        """Whether the loss of an image depends on the others of its batch, BatchNorm aside."""
+        ...
+
     def after_step(self, nets: N, carry: dict[str, Tensor], clock: Clock) -> None:
         """Every update without a gradient, once per optimiser step."""
         ...
@@ -75,13 +81,15 @@ def pair(views: Sequence[View]) -> tuple[View, View]:
 class Learner(nn.Module, Generic[N]):
     """Binds a method to its networks, so that DDP and torch.compile see one forward; its loss is that of all ranks."""
 
-    def __init__(self, method: Method[N], encoder: Encoder) -> None:
+    def __init__(self, method: Method[N], encoder: Encoder, precision: Precision = "fp32") -> None:
         super().__init__()
-        self.method = method
+        self.method, self.precision = method, precision
         self.nets: N = method.build(encoder)
 
     def forward(self, views: Sequence[View]) -> Output:
-        output = self.method.loss(self.nets, views)
+        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        with torch.autocast(views[0].images.device.type, dtype, enabled=self.precision != "fp32"):
+            output = self.method.loss(self.nets, views)  # losses leave autocast by themselves
         return replace(output, loss=mean_over_ranks(output.loss))
 
     @torch.no_grad()

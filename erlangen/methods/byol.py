@@ -40,6 +40,9 @@ class BYOL:
         p1, p2 = nets.predictor(z1), nets.predictor(z2)
         return Output(losses.regression(p1, t2) + losses.regression(p2, t1), [h1, h2], [z1, z2])
 
+    def couples(self) -> bool:
+        return False
+
     def after_step(self, nets: Nets, carry: dict[str, Tensor], clock: Clock) -> None:
         ema_(nets.target, nets.online, cosine_decay(self.decay, clock.step - 1, clock.steps))
 

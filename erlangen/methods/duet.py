@@ -4,6 +4,7 @@ The content (sum over the group axis) is contrasted as in SimCLR; the marginal o
 parameter of one transformation, so the representation turns with it instead of forgetting it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -36,6 +37,8 @@ class DUET:
     def __post_init__(self) -> None:
         lookup("target", self.target, dict.fromkeys(("vm", "ga")))
         lookup("marginal", self.marginal, dict.fromkeys(("mean", "sum")))
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"`weight` (={self.weight}) must be a number, 0 or more")
         if self.bins < 2 or not self.temperature > 0 or not (self.width is None or self.width > 0):
             raise ValueError(
                 f"DUET needs `bins` (={self.bins}) of at least 2, and `temperature` (={self.temperature}) and "
@@ -51,7 +54,8 @@ class DUET:
         view1, view2 = pair(views)
         h1, h2 = nets.encoder(view1.images), nets.encoder(view2.images)
         z1, z2 = (nets.projector(self.grid(h).sum(1)) for h in (h1, h2))
-        contrast = 2 * losses.nt_xent(gather(z1), gather(z2), self.temperature)  # the sum of both directions
+        every1, every2 = gather(z1), gather(z2)
+        contrast = 2 * losses.nt_xent(every1, every2, self.temperature)  # the sum of both directions
         g = torch.cat([view1.unit(self.group), view2.unit(self.group)])
         if g.shape[1] != 1:
             raise ValueError(f"`group` (={self.group!r}) has {g.shape[1]} numbers: the group axis follows a single one")
@@ -59,7 +63,7 @@ class DUET:
             raise ValueError(f"`target` (=vm) is periodic: on and off of {self.group!r} look alike to it; take ga")
         structure = self.structure(torch.cat([h1, h2]), g)
         logs = {"contrast": contrast.detach(), "structure": structure.detach()}
-        return Output(contrast + self.weight * structure, [h1, h2], [z1, z2], logs)
+        return Output(contrast + self.weight * structure, [h1, h2], [z1, z2], logs, negatives=2 * len(every1) - 2)
 
     def grid(self, h: Float[Tensor, "n d"]) -> Float[Tensor, "n g c"]:
         """The representation as group x content."""
@@ -71,6 +75,9 @@ class DUET:
         logits = grid.mean(-1) if self.marginal == "mean" else grid.sum(-1)
         width = self.width if self.width is not None else 3.0 if self.target == "vm" else 0.2
         return losses.jensen_shannon(logits.log_softmax(-1), losses.log_target(g, self.bins, self.target, width))
+
+    def couples(self) -> bool:
+        return True
 
     def after_step(self, nets: Branch, carry: dict[str, Tensor], clock: Clock) -> None:
         pass

@@ -4,6 +4,7 @@ ISSL: `SimCLR(temperature=0.07, hidden=(1024,), last_norm=True)`.
 DUET: `SimCLR(temperature=0.1, hidden=(2048, 2048), hidden_bias=True, last_norm=True, one_batch=False, scale=2.0)`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ class SimCLR:
     def __post_init__(self) -> None:
         if not self.temperature > 0:
             raise ValueError(f"`temperature` (={self.temperature}) must be above 0")
+        if not 0 < self.scale < math.inf:
+            raise ValueError(f"`scale` (={self.scale}) of the loss must be a number above 0")
 
     def build(self, encoder: Encoder) -> Branch:
         projector = mlp(encoder.dim, *self.hidden, self.out, bias=self.hidden_bias, last_norm=self.last_norm)
@@ -42,8 +45,12 @@ class SimCLR:
             (h1, h2), (z1, z2) = h.chunk(2), z.chunk(2)
         else:
             (h1, z1), (h2, z2) = nets(view1.images), nets(view2.images)
-        loss = self.scale * losses.nt_xent(gather(z1), gather(z2), self.temperature)
-        return Output(loss, [h1, h2], [z1, z2])
+        every1, every2 = gather(z1), gather(z2)
+        loss = self.scale * losses.nt_xent(every1, every2, self.temperature)
+        return Output(loss, [h1, h2], [z1, z2], negatives=2 * len(every1) - 2)
+
+    def couples(self) -> bool:
+        return True
 
     def after_step(self, nets: Branch, carry: dict[str, Tensor], clock: Clock) -> None:
         pass

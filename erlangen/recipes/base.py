@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,17 +11,18 @@ from typing import Any
 import torch
 
 from erlangen.data import Data, open_dataset
-from erlangen.dist import on_rank_0, rank, rank_0_first
-from erlangen.encoders import build_encoder, save_encoder
+from erlangen.dist import on_rank_0, rank_0_first
+from erlangen.encoders import build_encoder, load_encoder, save_encoder
 from erlangen.engine import process_group
 from erlangen.journal import read
-from erlangen.methods.base import AnyMethod
+from erlangen.methods.base import AnyMethod, Learner
 from erlangen.names import unknown
 from erlangen.nets import Encoder
 from erlangen.observers import CollapseMonitor, OnlineKNN, OnlineLinear
 from erlangen.optim import SGD, Optim
 from erlangen.pipelines import with_pipelines
-from erlangen.runs import prepare
+from erlangen.runs import locked, prepare, refuse, resolved
+from erlangen.track import Tracker, tracker
 from erlangen.train import Observer, TrainConfig
 from erlangen.train import train as loop
 from erlangen.transforms.presets import SimCLRViews
@@ -66,27 +68,65 @@ def train(
     What is random follows from the recipe's seed alone: torch's default generators are seeded anew at each step.
     `ValueError` if `out` exists, unless `resume` says to go on where it stopped: then it must hold the same recipe.
     """
-    folder = Path(out) if out else None
-    with process_group() as device:
+    folder, config = Path(out) if out else None, recipe.train
+    with process_group(config.device) as device, ExitStack() as open_files:
         with rank_0_first():  # which may download
             data = open_dataset(recipe.data, recipe.data_root, recipe.image_size, device)
         encoder = new_encoder(recipe, data)
-        views = with_pipelines(recipe.views.build(data.channels, data.size), compiled=recipe.compile_views)
+        views = recipe.views.build(data.channels, data.size)
+        views = with_pipelines(views, compiled=recipe.compile_views, channels_last=config.channels_last)
         watching = [*default_observers(recipe, data, encoder, device), *observers]
+        start, tracks = time.perf_counter(), list[Tracker]()
         if folder:
-            on_rank_0(partial(prepare, folder, recipe, resume))
-        start = time.perf_counter()
-        learner = loop(recipe.method, encoder, views, data.train, recipe.optim, recipe.train, watching, folder)
-        if folder and rank() == 0 and not (folder / "done").exists():
-            save_encoder(folder / "encoder.safetensors", learner.encoder)
-            (folder / "done").write_text(f"{time.perf_counter() - start:.1f} s since it was last started\n")
-    return Run(recipe, learner.encoder.eval().requires_grad_(False), folder)
+            on_rank_0(partial(_take, folder, recipe, resume, open_files, tracks))
+        learner = loop(recipe.method, encoder, views, data.train, recipe.optim, config, watching, folder, tracks)
+        encoder = whole_encoder(learner, recipe, data).eval().requires_grad_(False)
+        if folder:
+            on_rank_0(partial(_finish, folder, encoder, time.perf_counter() - start))
+    return Run(recipe, encoder, folder)
+
+
+def _take(folder: Path, recipe: Recipe, resume: bool, open_files: ExitStack, tracks: list[Tracker]) -> None:
+    """The run's folder is this process's until it ends; nothing is written to one that is refused."""
+    refuse(folder, recipe, resume)
+    open_files.enter_context(locked(folder))
+    prepare(folder, recipe, resume)
+    track = open_files.enter_context(tracker(recipe.train.track, folder, resolved(recipe)))
+    tracks.extend([track] if track else [])
+
+
+def _finish(folder: Path, encoder: Encoder, seconds: float) -> None:
+    if not (folder / "done").exists():
+        save_encoder(folder / "encoder.safetensors", encoder)
+        (folder / "done").write_text(f"{seconds:.1f} s since it was last started\n")
 
 
 def new_encoder(recipe: Recipe, data: Data) -> Encoder:
-    """The recipe's encoder before training; its weights follow from the seed."""
+    """The recipe's encoder before training; its weights follow from the seed, or are those of a file."""
     torch.manual_seed(mix(recipe.train.seed, "encoder"))
-    return build_encoder(recipe.encoder, data.channels, data.size, recipe.stem)
+    encoder = build_encoder(recipe.encoder, data.channels, data.size, recipe.stem)
+    if recipe.train.init_from and not Path(recipe.train.init_from).is_dir():
+        given = load_encoder(recipe.train.init_from).state_dict()
+        own = encoder.state_dict()
+        wrong = sorted(own.keys() ^ given.keys()) or [k for k in own if own[k].shape != given[k].shape]
+        if wrong:
+            raise ValueError(
+                f"`init_from` (={recipe.train.init_from}) is not of `encoder` (={recipe.encoder}): they differ in "
+                f"{', '.join(wrong[:3])} ..."
+            )
+        encoder.load_state_dict(given)
+    return encoder
+
+
+def whole_encoder(learner: Learner[Any], recipe: Recipe, data: Data) -> Encoder:
+    """The trained encoder, to be used by one process alone."""
+    if not recipe.train.shard:
+        return learner.encoder
+    from erlangen.sharding import whole
+
+    encoder = new_encoder(recipe, data).to(data.train.images.device)
+    encoder.load_state_dict(whole(learner.encoder.state_dict()))
+    return encoder
 
 
 def default_observers(recipe: Recipe, data: Data, encoder: Encoder, device: torch.device) -> list[Observer]:

@@ -7,13 +7,13 @@ recipes use ResNet-18, and no number is promised.
 
 from erlangen.methods.duet import DUET
 from erlangen.methods.simclr import SimCLR
-from erlangen.optim import AdamW
+from erlangen.optim import DUET_COSINE, AdamW
 from erlangen.recipes.base import Recipe
 from erlangen.train import TrainConfig
 from erlangen.transforms.presets import SimCLRViews
 
 VIEWS = SimCLRViews(flip=0.0, strength=0.0, gray=0.0, rotation=1.0)
-OPTIM = AdamW(lr=4e-4, betas=(0.9, 0.95), weight_decay=1e-4, warmup=10)
+OPTIM = AdamW(lr=4e-4, betas=(0.9, 0.95), weight_decay=1e-4, schedule=DUET_COSINE)
 TRAIN = TrainConfig(epochs=800, batch_size=1024)
 RECIPES = {
     "duet": Recipe(DUET(weight=1000.0), VIEWS, OPTIM, TRAIN, "resnet18", data="cifar10"),

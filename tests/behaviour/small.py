@@ -10,13 +10,13 @@ from erlangen.encoders import build_encoder
 from erlangen.methods import discover
 from erlangen.methods.duet import DUET
 from erlangen.methods.simclr import SimCLR
-from erlangen.optim import SGD
+from erlangen.optim import SGD, Cosine
 from erlangen.train import TrainConfig
 from erlangen.transforms.presets import SimCLRViews
 from erlangen.views import Batch, Draws, View, generator
 
 POLICY = SimCLRViews(rotation=1.0)
-OPTIM = SGD(lr=0.05, warmup=1)
+OPTIM = SGD(lr=0.05, schedule=Cosine(warmup=1))
 
 
 def shrink(method: Any) -> Any:
@@ -51,6 +51,12 @@ def colours(n: int = 64, size: int = 16) -> Split:
 def encoder() -> Any:
     torch.manual_seed(0)
     return build_encoder("small", 3, 16)
+
+
+def transformer() -> Any:
+    """A vision transformer without BatchNorm, of two blocks."""
+    torch.manual_seed(0)
+    return build_encoder("timm/test_vit", 3, 16)
 
 
 def config(steps: int, **values: Any) -> TrainConfig:

@@ -3,20 +3,30 @@
 import base64
 import json
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import torch
 from PIL import Image
 
 from erlangen import cli
+from erlangen.cli.parsing import told
 from erlangen.encoders import build_encoder, load_encoder, save_encoder
+from erlangen.methods.base import Clock
 from erlangen.recipes import RECIPES
+from erlangen.recipes.base import change
+from erlangen.runs import flat, resolved
+from erlangen.slurm import Slurm
 
 Call = Callable[..., tuple[int, str, str]]
 TRAIN = ("train", "simclr", "--train.epochs", "1")
@@ -103,11 +113,118 @@ def test_an_unknown_name_is_one_line(args, wrong, exists, near, erlangen):
     assert content(Path.cwd()) == {}
 
 
-def test_an_unknown_option_is_no_traceback(erlangen):
-    """tyro's own message, exit status 2, nothing written."""
-    status, _, err = erlangen(*TRAIN, "--train.epohcs", "3")
-    assert status == 2 and "--train.epohcs" in err and "--train.epochs" in err and "Traceback" not in err
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--train.epohcs", "3"), ["--train.epohcs", "--train.epochs"]),
+        (("--train.epochs", "abc"), ["--train.epochs", "'abc'", "INT"]),
+        (("--train.epochs", "nan"), ["--train.epochs", "'nan'"]),
+        (("--train.epochs",), ["--train.epochs", "Expected 1"]),
+        (("--train.epochs", "-1"), ["`epochs` (=-1)"]),
+        (("--train.precision", "fp8"), ["'fp8'", "--train.precision", "'bf16'"]),
+        (("--views.crop", "0.5"), ["--views.crop", "Expected 2"]),
+        (("--views.flip", "nan"), ["`flip` (=nan)"]),
+        (("--image-size", "999999999"), ["too large"]),
+        (("--image-size", str(10**30)), ["too large"]),
+        (("--views.local", str(2**62)), ["too large", "MemoryError"]),
+        (("more",), ["more"]),
+    ],
+)
+def test_a_value_that_cannot_be_is_one_line(args, words, erlangen):
+    """No such option, no such value, too many, none, or more than fits: exit status 2, nothing written."""
+    text = one_line(erlangen(*TRAIN, "--dry-run", *args))
+    assert all(word in text for word in words) and not re.search("[│─╭╯]", text)
     assert content(Path.cwd()) == {}
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [("probe", "ENCODER"), ("measure", "ENCODER"), ("report", "RUN"), ("replay", "RUN"), ("show", "WHAT")],
+)
+def test_what_is_missing_has_a_name(command, name, erlangen):
+    """A command without what it is about says what that is, in one line."""
+    text = one_line(erlangen(command))
+    assert f" {name} " in text and f"erlangen {command} --help" in text
+
+
+def test_a_box_is_told_in_words():
+    """Its title, its borders and its colours are left out, drawn with lines or with minus signs; nothing else is."""
+    lines = "╭─ Value error ─╮\n│ \x1b[1mError parsing --k:\x1b[0m no │\n│ ──── │\n│ --k INT │\n╰──────╯\n"
+    minus = " Value error \n ----------- \n  Error parsing --k: no  \n  ----\n    --k INT  \n  \n"
+    assert told(lines) == told(minus) == "--k: no; --k INT"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_value_of_a_recipe_is_an_option(name, erlangen):
+    """`--help` lists the fields of exactly this recipe's method, views, optimiser and loop."""
+    text = erlangen("train", name, "--help")[1]
+    for field, value in flat(resolved(RECIPES[name])).items():
+        place, _, last = field.replace("_", "-").rpartition(".")
+        option = "--" + ".".join(part for part in (place, f"no-{last}" if value is True else last) if part)
+        assert field.endswith(("class", "groups")) or f" {option} " in text, option
+
+
+def test_an_error_of_ours_keeps_its_traceback(erlangen, monkeypatch):
+    """Only what has no room is a mistake of the user's; other errors of torch are not hidden."""
+    for error, hidden in ((RuntimeError("shapes differ"), False), (RuntimeError("CUDA out of memory. Tried"), True)):
+        monkeypatch.setattr("erlangen.cli.training.plan", mock.Mock(side_effect=error))
+        if hidden:
+            assert "out of memory" in one_line(erlangen(*TRAIN, "--dry-run"))
+        else:
+            with pytest.raises(RuntimeError, match="shapes differ"):
+                erlangen(*TRAIN, "--dry-run")
+
+
+@contextmanager
+def stopping(signum: int) -> Iterator[Callable[..., dict[str, float]]]:
+    """In place of the bar: the signal comes in the second step."""
+
+    def observe(clock: Clock, *rest: object) -> dict[str, float]:
+        if clock.step == 2:
+            signal.raise_signal(signum)
+        return {}
+
+    yield observe
+
+
+@pytest.mark.parametrize(("signum", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_a_training_that_can_go_on(signum, expected, erlangen, monkeypatch):
+    """Exit status 128 + the signal; what is printed goes on where it stopped, and comes to the end."""
+    with monkeypatch.context() as patch:
+        patch.setattr("erlangen.cli.training.progress", lambda: stopping(signum))
+        status, out, err = erlangen(*TRAIN, "--out", "a run")
+    assert (status, out) == (expected, "")
+    first, again = err.strip().split("; go on with: ")
+    assert first == "stopped after step 2 of 5" and not Path("a run", "done").exists()
+    assert erlangen(*shlex.split(again)[1:])[0] == 0
+    steps = [strict(line)["step"] for line in Path("a run", "metrics.jsonl").read_text().splitlines()]
+    assert Path("a run", "done").exists() and steps[-1] == 5
+
+
+def test_ctrl_c_outside_the_loop_says_how_to_go_on(erlangen, monkeypatch):
+    """While data are read, or in a command without a loop: exit status 130, no traceback."""
+    monkeypatch.setattr("erlangen.cli.training.train", mock.Mock(side_effect=KeyboardInterrupt))
+    status, _, err = erlangen(*TRAIN, "--out", "x", "--resume")
+    assert status == 130 and err.endswith(
+        "stopped; go on with: erlangen train simclr --train.epochs 1 --out x --resume\n"
+    )
+    monkeypatch.setattr("erlangen.cli.probe", mock.Mock(side_effect=KeyboardInterrupt))
+    assert erlangen("probe", "pixels", "--out", "x")[::2] == (130, "\nerlangen: stopped\n")
+
+
+def test_a_training_is_given_to_slurm(erlangen, monkeypatch):
+    """The recipe, the folder, the profile and --resume reach `submit`; the job and where to look are printed."""
+    paths = SimpleNamespace(folder=Path("/jobs"), stderr=Path("/jobs/7_0_log.err"))
+    submit = mock.Mock(return_value=SimpleNamespace(job_id="7", paths=paths))
+    monkeypatch.setattr("erlangen.slurm.submit", submit)
+    status, out, err = erlangen(*TRAIN, "--out", "x", "--slurm", "local", "--resume")
+    assert (status, err) == (0, "") and out.startswith("job 7, its logs are in /jobs\n")
+    assert "tail -F /jobs/7_0_log.err" in out and "tail -F x/metrics.jsonl" in out
+    (recipe, folder, slurm, resume), _ = submit.call_args
+    assert recipe == change(RECIPES["simclr"], {"train.epochs": 1})
+    assert (folder, slurm, resume) == (Path("x"), Slurm(local=True), True)
+    assert "no Slurm profile '../x'" in one_line(erlangen(*TRAIN, "--slurm", "../x"))
+    assert submit.call_count == 1 and content(Path.cwd()) == {}
 
 
 def test_without_arguments_it_says_what_can_be_done(erlangen):
@@ -135,7 +252,7 @@ def test_every_command_has_help(command, erlangen):
 def test_training_writes_a_run_folder(trained):
     """Recipe, environment, metrics, checkpoint, encoder and `done`: files whose JSON others can read."""
     names = {file.name for file in trained.iterdir()}
-    assert names == {"recipe.json", "env.json", "metrics.jsonl", "checkpoints", "encoder.safetensors", "done"}
+    assert names == {"recipe.json", "env.json", "metrics.jsonl", "checkpoints", "encoder.safetensors", "done", "lock"}
     values = strict((trained / "recipe.json").read_text())["values"]
     assert values["train"]["epochs"] == 1 and values["method"]["class"] == "SimCLR"
     last = strict((trained / "metrics.jsonl").read_text().splitlines()[-1])
@@ -201,6 +318,24 @@ def test_a_dry_run_writes_nothing_and_prints_json(run, erlangen):
     assert plan["recipe"]["train"]["epochs"] == 1 and 0 < plan["parameters"]["encoder"] < plan["parameters"]["trained"]
     assert not strict(erlangen("train", "byol", "--dry-run")[1])["exists"]
     assert content(run) == before and content(Path.cwd()) == {}
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--probe-data", "nothing"), "no data set 'nothing'"),
+        (("--train.device", "nothing"), "no `device` 'nothing'"),
+        (("--train.shard",), "`shard`"),
+        (("--train.accumulate", "2"), "`accumulate` (=2)"),
+        (("--optim.schedule.warmup", "7"), "`warmup` (=7)"),
+        (("--views.crop", "0", "0"), "(=(0.0, 0.0))"),
+        (("--train.batch-size", "2000"), "`batch_size` (=2000)"),
+    ],
+)
+def test_a_dry_run_refuses_what_training_would_refuse(args, message, erlangen):
+    """Values that do not fit the data, the device or each other."""
+    assert message in one_line(erlangen(*TRAIN, "--dry-run", *args))
+    assert content(Path.cwd()) == {}
 
 
 @pytest.mark.parametrize(
@@ -304,6 +439,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         assert tag not in ("script", "link", "iframe", "object", "embed", "base", "form", "a")
+        assert tag != "img" or {name for name, _ in attributes} == {"alt", "src"}
         for name, value in attributes:
             assert not name.startswith("on") and name != "href"
             if name == "src":
@@ -315,12 +451,16 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
-@pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>&\"'", r"cost $\x$ and {", "_hidden", "100 %"])
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)<", "<img src=x onerror=alert(1)>&\"'", r"cost $\x$ and {", "_hidden", "100 %"]
+)
 def test_a_report_escapes_whatever_a_folder_is_called(name, run, erlangen):
     """Markup, mathematics and underscores in a folder's name or a recipe's value are text, not instructions."""
     measured = {"cosine": [1.0, 0.5], "parameter": [[0.0], [1.0]]}
-    result = {"invariance": 0.75, "curves": measured, "protocol": {"data": name}}
-    (run / "measure.json").write_text(json.dumps({"rotation": result}))
+    result = {"invariance": 0.75, name: 0.5, "curves": measured, "protocol": {"data": name, name: [name]}}
+    (run / "measure.json").write_text(json.dumps({"rotation": result, name: result}))
+    (run / "probe.json").write_text(json.dumps({name: {"accuracy": 0.5, "protocol": {name: {name: name}}}}))
+    (run / "env.json").write_text(json.dumps({name: name}))
     record = json.loads((run / "recipe.json").read_text())
     record["values"]["data"] = name
     (run / "recipe.json").write_text(json.dumps(record))
@@ -328,8 +468,8 @@ def test_a_report_escapes_whatever_a_folder_is_called(name, run, erlangen):
     status, _, err = erlangen("report", folder)
     assert (status, err) == (0, "")
     page = Page((folder / "report.html").read_text())
-    assert page.text.count(name) == 4  # title, heading, recipe, protocol
-    assert len(page.images) == 2
+    assert page.text.count(name) == 14  # title, heading; recipe; environment 2; a probe 2; two measures 3 each, and 1
+    assert len(page.images) == 3
 
 
 def test_pictures_take_any_encoder_name(run, erlangen):
@@ -368,6 +508,27 @@ def test_what_is_not_there_is_one_line(run, erlangen, tmp_path):
     text = one_line(erlangen("measure", run, "--data", f"folder:{tmp_path / 'colour'}", "--transforms", "flip"))
     assert "3 channels, the encoder takes 1" in text
     assert "`batch_size` (=2000) is larger" in one_line(erlangen(*TRAIN, "--train.batch-size", "2000"))
+
+
+@pytest.mark.parametrize(
+    "name", ["..", ".", "", "/", "../../x", "a/b", "\\..\\x", "c:x", "\n", "\0", "...", "-", "ü.x-1_y+"]
+)
+def test_a_name_is_never_a_path(name):
+    """As the name of a file it is one, of the same name where it harms nothing; never that of a folder above."""
+    made = cli.file_name(name)
+    assert made and made not in (".", "..") and not {"/", "\\", "\0", "\n", ":"} & set(made)
+    assert made == name or name != "ü.x-1_y+"
+
+
+def test_what_is_examined_says_no_folder(erlangen, monkeypatch, tmp_path):
+    """Files named like folders above, and parameters with a path for a name: all is written below `runs`."""
+    save_encoder(tmp_path / "here" / "...safetensors", build_encoder("small", 1, 16))
+    found = {"curves": {"cosine": [1.0, 0.5], "parameter": [[0.0], [1.0]]}}
+    monkeypatch.setattr("erlangen.cli.measure", lambda *args: {"../../x": found})
+    before = content(tmp_path)
+    assert erlangen("measure", "...safetensors")[0] == 0
+    new = set(content(tmp_path)) - set(before)
+    assert new == {"here/runs/unnamed/measure.json", "here/runs/unnamed/measure--..-x.png"}
 
 
 def test_measure_without_a_run(erlangen, tmp_path):

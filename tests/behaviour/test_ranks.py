@@ -15,12 +15,55 @@ from erlangen.nets import SyncBatchNorm, convert
 HERE = Path(__file__).parent
 
 
-def test_two_ranks_equal_one_process():
-    """Loss, gradients, parameters and buffers of every method agree to 1e-8; the ranks agree bitwise."""
+@pytest.fixture(scope="session")
+def compared(tmp_path_factory):
+    """What the script says of two ranks against one process."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "two_ranks.py"]
-    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=300)
+    folder = str(tmp_path_factory.mktemp("ranks"))
+    done = subprocess.run([*command, folder], cwd=HERE, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("worst difference") == len(METHODS) + len(VARIANTS), done.stdout
+    return done.stdout
+
+
+pytestmark = pytest.mark.xdist_group("ranks")
+
+
+@pytest.mark.supports("2 ranks")
+@pytest.mark.parametrize("name", [*METHODS, *VARIANTS])
+def test_two_ranks_equal_one_process(name, compared):
+    """Images, losses, gradients, parameters and buffers agree to 1e-8; the ranks agree bitwise."""
+    assert f"2 ranks: {name}: worst difference" in compared
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_uneven_last_batch_is_shared_out(name, compared):
+    """61 images in batches of 22: every image once, and all as on one process, though the ranks hold 9 and 8."""
+    assert f"uneven: {name}: worst difference" in compared
+
+
+@pytest.mark.supports("FSDP2")
+@pytest.mark.parametrize("name", METHODS)
+def test_sharing_networks_out_changes_nothing(name, compared):
+    """FSDP2 over two ranks, a transformer: losses, gradients and weights are those of one process."""
+    assert f"FSDP2: {name}: worst difference" in compared
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_exact_accumulation_on_two_ranks(name, compared):
+    """In parts and over ranks: the big batch on one process."""
+    assert f"accumulated: {name}: worst difference" in compared
+
+
+@pytest.mark.parametrize("ways", ["1 -> 2, FSDP2", "2 -> 1", "2, FSDP2 -> 1"])
+def test_another_number_of_ranks_goes_on(ways, compared):
+    """A checkpoint holds everything whole: others resume it, and end where one process ends."""
+    assert f"resumed: {ways}: worst difference" in compared
+
+
+@pytest.mark.parametrize("kind", ["ValueError", "OSError"])
+def test_what_fails_on_rank_0_fails_on_all(kind, compared):
+    """A full disk there stops the others too, with the same words, instead of leaving them waiting."""
+    assert f"{kind}: on both ranks" in compared
 
 
 def test_synchronised_batchnorm_is_batchnorm_on_one_process():

@@ -65,6 +65,7 @@ def same(a, b) -> bool:
     return a == b
 
 
+@pytest.mark.supports("resume")
 @pytest.mark.parametrize("name", METHODS)
 def test_stopped_and_resumed_equals_uninterrupted(name, tmp_path):
     """Ctrl-C after step 7 saves; the resumed run ends bitwise where the whole one ends, its journal too."""
@@ -110,12 +111,12 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path):
     """One flipped bit in the newest file: the one before is loaded, with a warning; two are kept."""
     go(tmp_path)
     newest, before = sorted((tmp_path / "checkpoints").iterdir(), reverse=True)
-    content = bytearray(newest.read_bytes())
+    content = bytearray((newest / "state.pt").read_bytes())
     content[len(content) // 2] ^= 1
-    newest.write_bytes(content)
+    (newest / "state.pt").write_bytes(content)
     with pytest.warns(UserWarning, match="damaged"):
         found = checkpoint.load(tmp_path / "checkpoints")
-    assert found is not None and found[0] == 8 and "-000000008-" in before.name
+    assert found is not None and found[0] == 8 and before.name == "step-000000008"
 
 
 def test_a_checkpoint_of_other_networks_is_refused(tmp_path):
@@ -225,6 +226,9 @@ class Collapsing:
         cosine = torch.nn.functional.cosine_similarity
         return Output(-(cosine(p1, z2) + cosine(p2, z1)).mean() / 2, [h1, h2], [z1, z2])
 
+    def couples(self):
+        return False
+
     def after_step(self, nets, carry, clock):
         pass
 
@@ -267,6 +271,29 @@ def test_probe_data_gets_nearest_neighbours_and_no_other_labels(tmp_path):
     assert "online_knn" in run.metrics[-1] and "online_linear" not in run.metrics[-1]
     with pytest.raises(ValueError, match="`probe_data` .* 3 channels"):
         run_recipe(recipe("simclr", **{**values, "probe_data": "shapes"}, **{"train.epochs": 1}))
+
+
+def test_training_goes_on_from_an_encoder_file(tmp_path):
+    """The encoder of a file is where the run starts; one of another architecture is refused by name."""
+    first = run_recipe(recipe("simclr", **SMALL), tmp_path / "first")
+    file = str(tmp_path / "first" / "encoder.safetensors")
+    still = {**SMALL, "optim": SGD(lr=0.0), "train.init_from": file}
+    again = run_recipe(recipe("simclr", **still, **{"train.seed": 5}))
+    pairs = zip(first.encoder.parameters(), again.encoder.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    with pytest.raises(ValueError, match=r"`init_from` .* is not of `encoder` \(=resnet18\)"):
+        run_recipe(recipe("simclr", **still, encoder="resnet18"))
+
+
+def test_a_run_is_followed_where_asked(tmp_path):
+    """TensorBoard gets what `metrics.jsonl` gets, step by step, when the option asks for it."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = run_recipe(recipe("simclr", **SMALL, **{"train.track": "tensorboard"}), tmp_path / "a")
+    events = EventAccumulator(str(tmp_path / "a" / "tensorboard"))
+    events.Reload()
+    assert [e.step for e in events.Scalars("loss")] == [line["step"] for line in run.metrics]
+    assert [e.value for e in events.Scalars("loss")] == pytest.approx([line["loss"] for line in run.metrics])
 
 
 def test_training_works_in_another_default_precision():

@@ -1,0 +1,47 @@
+"""What there is to name on the command line, and one line on each."""
+
+import json
+import sys
+from collections.abc import Mapping
+
+from erlangen.cli.options import List
+from erlangen.cli.parsing import parsed
+from erlangen.data import DATASETS
+from erlangen.encoders import ENCODERS
+from erlangen.methods import discover
+from erlangen.names import lookup
+from erlangen.recipes import RECIPES
+from erlangen.transforms import TRANSFORMS, build_transform
+
+
+def run_list(args: list[str]) -> None:
+    command = parsed(List, args, "list")
+    kinds = catalogue()
+    chosen = kinds if command.kind == "all" else {command.kind: lookup("list", command.kind, kinds)}
+    if command.json:
+        print(json.dumps(chosen, indent=2))
+    else:
+        print("\n\n".join(tables(chosen).values()))
+
+
+def catalogue() -> dict[str, Mapping[str, str]]:
+    """What exists, by kind: names and one line on each."""
+    return {
+        "recipes": {name: f"{type(r.method).__name__}, {r.encoder}, {r.data}" for name, r in RECIPES.items()},
+        "methods": {name: first_line(sys.modules[cls.__module__]) for name, cls in discover().items()},
+        "transforms": {name: first_line(type(build_transform(name, 32))) for name in TRANSFORMS},
+        "encoders": ENCODERS,
+        "data": DATASETS,
+    }
+
+
+def tables(kinds: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, str]:
+    """The catalogue as text, one block per kind."""
+    return {
+        kind: "\n".join([f"{kind}:", *(f"  {name:<18} {text}" for name, text in entries.items())])
+        for kind, entries in (kinds or catalogue()).items()
+    }
+
+
+def first_line(thing: object) -> str:
+    return (thing.__doc__ or "").partition("\n")[0]
