@@ -8,7 +8,7 @@ quickstart: install
 	$(BIN)/erlangen quickstart
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: install
 	$(BIN)/ruff format --check .
@@ -19,7 +19,7 @@ bench: install
 	for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) --json || exit 1; done
 
 matrix: install
-	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/behaviour --matrix docs/scale.md
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/behaviour --matrix docs/scale.md
 
 soak: install
 	$(BIN)/python -m pytest -n 2 -m soak

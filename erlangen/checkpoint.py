@@ -6,10 +6,8 @@ One is written as `step-NUMBER.part`, put on the disk and renamed to `step-NUMBE
 disk comes in, a whole one is left, and what is half done has a name that says so.
 """
 
-import errno
 import hashlib
 import json
-import os
 import pickle
 import re
 import shutil
@@ -22,6 +20,8 @@ from typing import IO, Any, cast
 
 import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint
+
+from erlangen.disk import sync_file, sync_folder
 
 KEPT = 2
 NAME = re.compile(r"step-(\d+)(\.old)?")
@@ -45,8 +45,8 @@ def save(folder: Path, step: int, state: Mapping[str, Any]) -> None:
                 _remove(aside)
             place.rename(aside)
         part.rename(place)
-        _sync_folder(folder)
-        _sync_folder(folder.parent)
+        sync_folder(folder)
+        sync_folder(folder.parent)
     except BaseException as error:
         shutil.rmtree(part, ignore_errors=True)
         with suppress(OSError):
@@ -117,7 +117,7 @@ def _write(part: Path, step: int, state: Mapping[str, Any]) -> None:
         torch.save(dict(state), cast(IO[bytes], hashed))
         if hashed.error:
             raise hashed.error
-        _sync_file(file)
+        sync_file(file)
     refused = get_unsafe_globals_in_checkpoint(part / "state.pt")
     if refused:
         raise ValueError(
@@ -128,19 +128,22 @@ def _write(part: Path, step: int, state: Mapping[str, Any]) -> None:
     manifest = {"step": step, "sha256": hashed.sha256.hexdigest(), "size": size, "erlangen": version("erlangen")}
     with (part / "manifest.json").open("wb") as file:
         file.write(json.dumps(manifest).encode())
-        _sync_file(file)
-    _sync_folder(part)
+        sync_file(file)
+    sync_folder(part)
 
 
 def _read(place: Path, step: int) -> dict[str, Any]:
     """The state in a checkpoint's folder; `_Damaged` unless it is what was written."""
     try:
         _check(place, step)
-        state: dict[str, Any] = torch.load(place / "state.pt", map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise _Damaged(f"{Path(error.filename).name} is missing") from error
+    try:
+        state: dict[str, Any] = torch.load(place / "state.pt", map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _Damaged("state.pt holds more than tensors and plain values, and is not unpickled") from error
+    except Exception as error:  # whatever torch.load finds wrong with bytes that are no checkpoint's
+        raise _Damaged(f"state.pt is garbled: {type(error).__name__}") from error
     return state
 
 
@@ -161,7 +164,7 @@ def _check(place: Path, step: int) -> None:
         raise
     except OSError as error:
         raise _Damaged(f"it cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _Damaged("manifest.json is garbled") from error
 
 
@@ -204,22 +207,3 @@ def _in_words(folder: Path, step: int, error: OSError) -> str:
         f"could not write the checkpoint of step {step} in {folder} ({why}), {safe}: free space, or mend the disk, and "
         "go on with --resume"
     )
-
-
-def _sync_file(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Puts names on the disk, as fsync of a file puts its content; Windows and some network file systems cannot."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(handle)

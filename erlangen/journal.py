@@ -1,13 +1,13 @@
 """`metrics.jsonl`: one line per logged step, without gaps or repeats however often a run was killed and resumed."""
 
-import errno
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from erlangen.disk import sync_file, write_whole
 
 
 def append(path: Path, step: int, values: Mapping[str, float]) -> None:
@@ -21,20 +21,14 @@ def append(path: Path, step: int, values: Mapping[str, float]) -> None:
 def sync(path: Path) -> None:
     """To the disk: before a checkpoint, which must not know of more than the journal. `OSError` in words."""
     with _in_words(path, "the last lines"), path.open("ab") as file:
-        os.fsync(file.fileno())
+        sync_file(file)
 
 
 def rewind(path: Path, step: int) -> None:
     """Drops what came after the step that a run resumes from, and a line that the kill cut off. `OSError` in words."""
     kept = [line for line in path.read_bytes().splitlines() if _step(line) <= step] if path.exists() else []
-    part = path.with_suffix(".part")
     with _in_words(path, f"the lines up to step {step}"):
-        with part.open("wb") as file:
-            file.writelines(line + b"\n" for line in kept)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        _sync_folder(path.parent)
+        write_whole(path, b"".join(line + b"\n" for line in kept))
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -58,17 +52,3 @@ def _in_words(path: Path, what: str) -> Iterator[None]:
         raise OSError(
             f"could not write {what} to {path} ({why}): free space, or mend the disk, and go on with --resume"
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Puts names on the disk, as fsync of a file puts its content; Windows and some network file systems cannot."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(handle)

@@ -15,6 +15,8 @@ from typing import Any, TextIO
 
 import torch
 
+from erlangen.disk import write_whole
+
 # Where and how a run is executed, not what it is: these may change when it is resumed.
 EXECUTION = {"data_root", "train.device", "train.track"}
 
@@ -39,8 +41,10 @@ def prepare(folder: Path, recipe: Any, resume: bool) -> None:
     if folder.exists() and not never_started(folder):
         return
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.json").write_text(json.dumps({"command": sys.argv, "values": resolved(recipe)}, indent=2))
-    (folder / "env.json").write_text(json.dumps(environment(), indent=2))
+    write_whole(folder / "env.json", json.dumps(environment(), indent=2).encode())
+    write_whole(
+        folder / "recipe.json", json.dumps({"command": sys.argv, "values": resolved(recipe)}, indent=2).encode()
+    )
 
 
 @contextmanager
@@ -69,7 +73,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def never_started(folder: Path) -> bool:
     """Whether the folder is empty, or holds only what is written before the first step."""
-    first = {"recipe.json", "env.json", "lock", "metrics.part", "slurm"}
+    first = {"recipe.json", "env.json", "lock", "slurm", "recipe.part", "env.part", "metrics.part"}
     return all(
         path.name in first or (path.name == "metrics.jsonl" and not path.stat().st_size) for path in folder.iterdir()
     )

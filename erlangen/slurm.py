@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from erlangen.names import unknown
 from erlangen.recipes import Recipe, train
-from erlangen.runs import locked, prepare
+from erlangen.runs import locked, prepare, refuse
 from erlangen.stopping import Stopped
 
 if TYPE_CHECKING:
@@ -153,6 +153,7 @@ def submit(recipe: Recipe, out: str | Path, slurm: Slurm, resume: bool = False) 
     if not slurm.local and not shutil.which("srun"):
         raise ValueError("there is no Slurm here (no srun): submit from a login node, or take the profile 'local'")
     folder = Path(out).absolute()
+    refuse(folder, recipe, resume)
     with locked(folder):
         prepare(folder, recipe, resume)
     executor = _here(folder / "slurm", slurm) if slurm.local else _cluster(folder / "slurm", slurm)

@@ -45,7 +45,9 @@ def pytest_terminal_summary(terminalreporter, config):
     path = config.getoption("--matrix")
     if path:
         passed = {tuple(value) for report in terminalreporter.stats.get("passed", []) for _, value in supported(report)}
-        names = sorted({name for name, _ in passed})
+        from erlangen.methods import discover
+
+        names = sorted(discover())
         rows = [["method", *FEATURES], ["---", *[":---:"] * len(FEATURES)]]
         rows += [[name, *("yes" if (name, feature) in passed else "no" for feature in FEATURES)] for name in names]
         before, rest = path.read_text().split(BEGIN)

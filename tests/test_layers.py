@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "erlangen"
 ROWS = [
-    {"spaces", "losses", "dist", "names", "chunks"},
+    {"spaces", "losses", "dist", "names", "chunks", "disk"},
     {"views", "nets"},
     {"stages"},
     {"pipelines"},

@@ -52,7 +52,9 @@ def trained(command: Train, args: list[str]) -> None:
                 print(f"\n{str(error) or 'stopped'}; go on with: {again}", file=sys.stderr)
             sys.exit(status(error))
         if rank() == 0:
-            last = {key: value for key, value in (run.metrics or [{}])[-1].items() if key != "step"}
+            last = {
+                key: value for key, value in (run.metrics or [{}])[-1].items() if key != "step" and value is not None
+            }
             print(f"{run.folder}: " + ", ".join(f"{key} {value:.4g}" for key, value in last.items()))
             print(f"next: erlangen probe {run.folder}   erlangen measure {run.folder} --transforms rotation color")
 

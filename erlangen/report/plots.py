@@ -80,11 +80,11 @@ def bars(values: Mapping[str, float], title: str) -> "Figure":
     return fig
 
 
-def history(metrics: Sequence[Mapping[str, float]], keys: Sequence[str]) -> "Figure":
-    """Logged values against the step, one panel each."""
+def history(metrics: Sequence[Mapping[str, float | None]], keys: Sequence[str]) -> "Figure":
+    """Logged values against the step, one panel each; what was not finite is left out."""
     fig, axes = figure(3.4 * len(keys), 2.8, len(keys))
     for ax, key in zip(axes, keys, strict=True):
-        points = [(line["step"], line[key]) for line in metrics if key in line]
+        points = [(line["step"], line[key]) for line in metrics if line.get(key) is not None]
         ax.plot(
             [x for x, _ in points], [y for _, y in points], color=PALETTE[2], linewidth=1.4, marker=".", markersize=3
         )

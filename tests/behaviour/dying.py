@@ -31,7 +31,7 @@ class Disk:
     """Counts what is done to the disk, by kind, and strikes at the call that the fault names.
 
     A fault has `kind` (fsync, rename, remove, or the name of a file written to), `count`, `when` (before, after, half:
-    half of the bytes written, buffered: half of them, which are still in memory), and `errno` (a failing disk, from then
+    half of the bytes written, buffered: half of them, still in memory), and `errno` (a failing disk, from then
     on) or `power` (the part that a power cut leaves of what was not put on the disk; None for a plain SIGKILL).
     """
 

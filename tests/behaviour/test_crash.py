@@ -21,7 +21,6 @@ from test_checkpoint import bits, names
 
 from erlangen import checkpoint, journal, recipe, runs
 
-dies = pytest.mark.xdist_group("crash")  # one child for all of them
 TORN = [(name, when) for name in ("state.pt", "manifest.json", "metrics.jsonl") for when in ("half", "buffered")]
 CLEAN = [(kind, when) for kind in ("state.pt", "fsync", "rename", "remove") for when in ("before", "after")]
 
@@ -105,7 +104,6 @@ def check_finished(folder: Path, whole: Whole) -> None:
     assert (folder / "metrics.jsonl").read_bytes() == (whole.folder / "metrics.jsonl").read_bytes()
 
 
-@dies
 @pytest.mark.parametrize("seed, kills", [(1, 5), pytest.param(0, 20, marks=pytest.mark.soak)])
 def test_killed_anywhere_a_run_ends_as_the_whole_one(child, whole, tmp_path, seed, kills):
     """SIGKILL and power cuts before, in and after writes, fsyncs, renames, removals, five a run, then at any time."""
@@ -130,7 +128,6 @@ def test_killed_anywhere_a_run_ends_as_the_whole_one(child, whole, tmp_path, see
         check_finished(folder, whole)
 
 
-@dies
 @pytest.mark.parametrize("points", [24, pytest.param(None, marks=pytest.mark.soak)])
 def test_a_save_killed_at_any_call_leaves_what_was_or_what_comes(child, tmp_path, points):
     """Three saves, one of a step that is there: never damaged, never less than was done, nothing lies about."""
@@ -157,7 +154,6 @@ def test_a_save_killed_at_any_call_leaves_what_was_or_what_comes(child, tmp_path
         shutil.rmtree(folder)
 
 
-@dies
 def test_a_full_or_broken_disk_stops_the_run_in_words_and_loses_nothing(child, whole, tmp_path):
     """ENOSPC, EIO, EFBIG in a write, an fsync, a rename: which step is safe is said, it is, and the run can go on."""
     keys = ("kind", "when", "count", "errno")
@@ -189,7 +185,6 @@ def test_a_full_or_broken_disk_stops_the_run_in_words_and_loses_nothing(child, w
     check_finished(tmp_path, whole)
 
 
-@dies
 def test_a_run_folder_has_one_writer(child, tmp_path):
     """A second lock is refused with the holder's number, here and in another process; a dead holder is no obstacle."""
     words = (

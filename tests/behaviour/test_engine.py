@@ -77,7 +77,6 @@ def compiled():
 
 
 @pytest.mark.skipif(not compiler_exists(), reason="no compiler here")
-@pytest.mark.xdist_group("compiled")
 @pytest.mark.supports("compile")
 @pytest.mark.parametrize("name", METHODS)
 def test_one_graph_for_the_whole_step(name, compiled):
@@ -86,7 +85,6 @@ def test_one_graph_for_the_whole_step(name, compiled):
 
 
 @pytest.mark.skipif(not compiler_exists(), reason="no compiler here")
-@pytest.mark.xdist_group("compiled")
 def test_compiled_training_is_training(compiled):
     """Machine code gives the losses of the interpreter, to rounding."""
     assert "machine code: 4 steps" in compiled

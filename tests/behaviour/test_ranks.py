@@ -25,9 +25,6 @@ def compared(tmp_path_factory):
     return done.stdout
 
 
-pytestmark = pytest.mark.xdist_group("ranks")
-
-
 @pytest.mark.supports("2 ranks")
 @pytest.mark.parametrize("name", [*METHODS, *VARIANTS])
 def test_two_ranks_equal_one_process(name, compared):
