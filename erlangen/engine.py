@@ -89,7 +89,7 @@ class Stepper:
     """One optimiser step: forward and backward of all micro-batches, loss scaling, clipping."""
 
     def __init__(self, learner: Learner[Any], how: Mechanics, device: torch.device) -> None:
-        self.how, self.learner = how, learner
+        self.how = how
         self.scaler = torch.amp.GradScaler(device.type, enabled=how.precision == "fp16")
         self.gradient_norm: Tensor | None = None
         self.micro = how.accumulate

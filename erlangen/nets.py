@@ -89,9 +89,8 @@ def ema_(target: nn.Module, online: nn.Module, decay: float, statistics: bool = 
     own, others = ([local(p) for p in net.parameters()] for net in (target, online))
     torch._foreach_lerp_(own, others, 1 - decay)
     if statistics:
-        for t, o in zip(target.buffers(), online.buffers(), strict=True):
-            if t.is_floating_point():
-                t.lerp_(o, 1 - decay)
+        own, others = ([b for b in net.buffers() if b.is_floating_point()] for net in (target, online))
+        torch._foreach_lerp_(own, others, 1 - decay)
 
 
 def cosine_decay(base: float, step: int, steps: int) -> float:

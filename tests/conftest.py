@@ -16,6 +16,7 @@ import torch  # noqa: E402
 torch.set_num_threads(1)
 
 FEATURES = ("2 ranks", "FSDP2", "compile", "accumulate", "bf16", "resume")
+LONG = ("test_readme.py", "test_quickstart.py", "test_ranks.py", "test_engine.py")
 BEGIN, END = "<!-- made by make matrix -->\n", "<!-- end -->\n"
 
 
@@ -25,6 +26,11 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def pytest_collection_modifyitems(items):
+    """A file is the work of one process: those that take longest come first, so that both end together."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 def pytest_addoption(parser):

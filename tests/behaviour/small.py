@@ -1,5 +1,7 @@
 """Small versions of everything, for tests of behaviour."""
 
+import sys
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -15,6 +17,7 @@ from erlangen.train import TrainConfig
 from erlangen.transforms.presets import SimCLRViews
 from erlangen.views import Batch, Draws, View, generator
 
+Call = Callable[..., tuple[int, str, str]]
 POLICY = SimCLRViews(rotation=1.0)
 OPTIM = SGD(lr=0.05, schedule=Cosine(warmup=1))
 
@@ -68,3 +71,30 @@ def config(steps: int, **values: Any) -> TrainConfig:
 def views(n: int = 16, seed: int = 0) -> list[View]:
     data = colours(n)
     return POLICY.build(3, 16)(Batch(data.images, torch.arange(n), data.labels), Draws(generator(seed)))
+
+
+def same(a: Any, b: Any) -> bool:
+    """Bitwise equality of nested states."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return bool(a == b)
+
+
+def command_line(monkeypatch: Any, capsys: Any) -> Call:
+    """Runs the command line in this process: exit status, output, errors."""
+    from erlangen import cli
+
+    def call(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["erlangen", *map(str, args)])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        return (status, *capsys.readouterr())
+
+    return call

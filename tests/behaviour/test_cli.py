@@ -18,6 +18,7 @@ from unittest import mock
 import pytest
 import torch
 from PIL import Image
+from small import Call, command_line
 
 from erlangen import cli
 from erlangen.cli.parsing import told
@@ -28,7 +29,6 @@ from erlangen.recipes.base import change
 from erlangen.runs import flat, resolved
 from erlangen.slurm import Slurm
 
-Call = Callable[..., tuple[int, str, str]]
 TRAIN = ("train", "simclr", "--train.epochs", "1")
 
 
@@ -38,16 +38,7 @@ def erlangen(monkeypatch, capsys, tmp_path) -> Call:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 
-    def call(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["erlangen", *map(str, args)])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        return (status, *capsys.readouterr())
-
-    return call
+    return command_line(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")

@@ -101,8 +101,8 @@ def test_channels_last_changes_rounding_only():
 @pytest.mark.parametrize("name", METHODS)
 def test_exact_accumulation_is_the_big_batch(name, doubles):
     """In parts of 8 of 32 images, an encoder without BatchNorm: losses and weights agree to 1e-10 in float64."""
-    whole = run(METHODS[name], net=transformer(), optim=AdamW(lr=1e-3))
-    parts = run(METHODS[name], net=transformer(), optim=AdamW(lr=1e-3), accumulate=4, accumulation="exact")
+    whole = run(METHODS[name], 2, transformer(), optim=AdamW(lr=1e-3))
+    parts = run(METHODS[name], 2, transformer(), optim=AdamW(lr=1e-3), accumulate=4, accumulation="exact")
     assert parts[0] == pytest.approx(whole[0], abs=1e-10)
     for a, b in zip(whole[1].parameters(), parts[1].parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-9)

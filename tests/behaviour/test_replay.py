@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
@@ -14,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
-from small import METHODS, colours
+from small import METHODS, colours, command_line
 
-from erlangen import cli
 from erlangen.cli.pictures import first_rows
 from erlangen.data import Data
 from erlangen.methods.simclr import SimCLR
@@ -307,16 +305,7 @@ def test_the_sheet_shows_the_images_and_their_views():
 def erlangen(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
     """The command line: exit status, output, errors."""
 
-    def call(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["erlangen", *map(str, args)])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        return (status, *capsys.readouterr())
-
-    return call
+    return command_line(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from small import METHODS, OPTIM, POLICY, colours, config, encoder
+from small import METHODS, OPTIM, POLICY, colours, config, encoder, same
 
 from erlangen import checkpoint, journal, losses, recipe
 from erlangen import train as run_recipe
@@ -52,17 +52,6 @@ def state(folder: Path):
     found = checkpoint.load(folder / "checkpoints")
     assert found is not None
     return found
-
-
-def same(a, b) -> bool:
-    """Bitwise equality of nested states."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
-    return a == b
 
 
 @pytest.mark.supports("resume")

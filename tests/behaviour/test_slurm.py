@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import submitit
-import torch
+from small import same
 
 from erlangen import checkpoint, recipe, slurm
 from erlangen import train as run_recipe
@@ -54,17 +54,6 @@ def children(monkeypatch, tmp_path):
 def saved(folder):
     """The steps of the checkpoints that are kept."""
     return sorted(int(path.name.removeprefix("step-")) for path in (folder / "checkpoints").glob("step-*"))
-
-
-def same(a, b) -> bool:
-    """Bitwise equality of nested states."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
-    return a == b
 
 
 def test_a_job_trains_here(children, tmp_path, monkeypatch):

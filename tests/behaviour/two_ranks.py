@@ -29,7 +29,9 @@ def whole(x: Tensor) -> Tensor:
     return x.full_tensor() if hasattr(x, "full_tensor") else x
 
 
-def trace(name: str, n: int = 64, net: Any = None, folder: Path | None = None, stop: int = 0, **values: Any) -> Trace:
+def trace(
+    name: str, n: int = 64, net: Any = None, folder: Path | None = None, steps: int = 4, stop: int = 0, **values: Any
+) -> Trace:
     """Every loss and gradient and which images were seen, every parameter and buffer after all steps."""
     seen: Trace = {}
 
@@ -45,7 +47,7 @@ def trace(name: str, n: int = 64, net: Any = None, folder: Path | None = None, s
         return {}
 
     optim = AdamW(lr=1e-3) if net else OPTIM
-    settings = replace(config(4), **{"save_every": 2, **values})
+    settings = replace(config(steps), **{"save_every": 2, **values})
     data, views = colours(n), POLICY.build(3, 16)
     learner = train(ALL[name], net or encoder(), views, data, optim, settings, [record], folder)
     return {**seen, **{f"state {key}": whole(t) for key, t in learner.state_dict().items()}}
@@ -81,7 +83,8 @@ if __name__ == "__main__":
     first = os.environ["RANK"] == "0"
     alone = {name: trace(name) for name in ALL}  # no process group yet
     alone_uneven = {name: trace(name, 61, epochs=1, **UNEVEN) for name in METHODS}
-    alone_vit = {name: trace(name, net=transformer()) for name in METHODS}
+    alone_vit = {name: trace(name, net=transformer(), steps=2) for name in METHODS}
+    whole_run = trace("BYOL", net=transformer())
     if first:
         half("BYOL", FOLDERS / "one", net=transformer())
     with process_group("cpu"):
@@ -92,9 +95,9 @@ if __name__ == "__main__":
             compare("uneven", name, alone_uneven[name], two)
             seen = torch.cat([two[f"images {i}"] for i in (1, 2, 3)])
             assert sorted(seen.tolist()) == list(range(61)), "an image was dropped or duplicated"
-            compare("FSDP2", name, alone_vit[name], trace(name, net=transformer(), shard=True))
+            compare("FSDP2", name, alone_vit[name], trace(name, net=transformer(), steps=2, shard=True))
             exact = {"accumulate": 2, "accumulation": "exact"}
-            compare("accumulated", name, alone_vit[name], trace(name, net=transformer(), **exact))
+            compare("accumulated", name, alone_vit[name], trace(name, net=transformer(), steps=2, **exact))
         for kind in (ValueError, OSError):
             try:
                 on_rank_0(partial(fail, kind))
@@ -102,7 +105,7 @@ if __name__ == "__main__":
                 told = gather(torch.tensor([float(len(str(error)))]))
                 if first:
                     print(f"{kind.__name__}: on both ranks" if told.tolist() == [9.0, 9.0] else "FAILS")
-        ends = {key: t for key, t in alone_vit["BYOL"].items() if key.startswith("state")}
+        ends = {key: t for key, t in whole_run.items() if key.startswith("state")}
         for how in ({}, {"shard": True}):
             half("BYOL", FOLDERS / f"two{len(how)}", net=transformer(), **how)
         two = trace("BYOL", net=transformer(), folder=FOLDERS / "one", shard=True)
