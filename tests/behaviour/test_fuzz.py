@@ -30,7 +30,7 @@ from erlangen.recipes.stored import stored
 from erlangen.runs import flat, resolved
 
 SHORT = settings(deadline=None, max_examples=25, derandomize=True, database=None)
-LONG = settings(deadline=None, max_examples=1500, database=None, suppress_health_check=list(HealthCheck))
+LONG = settings(deadline=None, max_examples=1100, database=None, suppress_health_check=list(HealthCheck))
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -308,7 +308,7 @@ def test_any_arguments_are_a_plan_or_one_line(command):
 
 
 @pytest.mark.soak
-@settings(LONG, max_examples=200)
+@settings(LONG, max_examples=150)
 @given(commands())
 def test_any_arguments_are_a_plan_or_one_line_for_long(command):
     """The same, many times."""

@@ -226,9 +226,20 @@ class Collapsing:
 
 
 def test_collapse_is_told_in_words():
-    """SimSiam without stop-gradient warns within 300 steps, and says what to do."""
+    """SimSiam without stop-gradient warns within 300 steps, once, and says what to do."""
+    monitor, more = CollapseMonitor(10), []
+
+    def goes_on_a_little(clock, learner, output, batch):
+        if monitor.warned:
+            more.append(clock.step)
+        if len(more) == 30:
+            raise InterruptedError
+        return {}
+
     with pytest.warns(CollapseWarning, match="nearly the same .* Check that targets get no gradient") as caught:
-        train(Collapsing(), encoder(), POLICY.build(3, 16), colours(), OPTIM, config(300), [CollapseMonitor(10)])
+        with pytest.raises(InterruptedError):
+            views = POLICY.build(3, 16)
+            train(Collapsing(), encoder(), views, colours(), OPTIM, config(300), [monitor, goes_on_a_little])
     assert len(caught) == 1
 
 

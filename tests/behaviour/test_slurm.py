@@ -56,6 +56,7 @@ def saved(folder):
     return sorted(int(path.name.removeprefix("step-")) for path in (folder / "checkpoints").glob("step-*"))
 
 
+@pytest.mark.soak
 def test_a_job_trains_here(children, tmp_path, monkeypatch):
     """From the shell's set-up to `done`; the command is the submitter's; what exists is refused before it is queued."""
     out = tmp_path / "a"
