@@ -83,6 +83,11 @@ def load(folder: Path) -> tuple[int, dict[str, Any]] | None:
     return None
 
 
+def exists(folder: Path) -> bool:
+    """Whether there is one, whole or damaged."""
+    return bool(_best_first(folder))
+
+
 class _Damaged(Exception):
     """A folder has the name of a checkpoint and is not a whole one; the text says why."""
 

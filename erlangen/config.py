@@ -58,7 +58,7 @@ def count_steps(images: int, config: TrainConfig) -> tuple[int, int]:
     if size > images:
         raise ValueError(f"`batch_size` (={size}) is larger than the data set, which has {images} images")
     if size % ranks or size < least:
-        near = max(least, size - size % ranks)
+        near = max(least, (size + ranks // 2) // ranks * ranks)
         many = f"the same for each of {ranks} ranks, at least 2" if ranks > 1 else "at least 2"
         micro = f" in each of `accumulate` (={config.accumulate}) micro-batches" if config.accumulate > 1 else ""
         raise ValueError(f"`batch_size` (={size}) must be {many}{micro}: the nearest is {near}")

@@ -71,8 +71,8 @@ def gather(x: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "m ..."]:
         return x
     if not _rows:
         return stack_over_ranks(x).flatten(0, 1)
-    times, odd = divmod(len(x), _rows[rank()])
-    if odd:
+    times = len(x) // _rows[rank()]  # not divmod, which torch.compile cannot trace
+    if len(x) % _rows[rank()]:
         raise ValueError(f"{len(x)} rows cannot be gathered from a rank that holds {_rows[rank()]} images of the batch")
     rows: Tensor = _Gather.apply(x, tuple(times * n for n in _rows))
     return rows
@@ -98,20 +98,22 @@ def local(x: Tensor) -> Tensor:
 
 
 def on_rank_0(action: Callable[[], None]) -> None:
-    """Runs it on rank 0 only; a `ValueError` or `OSError` there is raised on every rank, so that all stop alike."""
-    problem: list[tuple[type[Exception], str] | None] = [None]
+    """Runs it on rank 0 only; what is raised there is raised on every rank, so that all stop alike."""
+    problem: list[str] = [""]
+    kinds: tuple[type[Exception], ...] = (ValueError, OSError, RuntimeError)  # the last for all that are neither
+    mine: Exception | None = None
     if rank() == 0:
         try:
             action()
-        except (ValueError, OSError) as error:
-            if world() == 1:
-                raise
-            problem = [(OSError if isinstance(error, OSError) else ValueError, str(error))]
+        except Exception as error:
+            mine = error
+            problem = [f"{next((i for i, kind in enumerate(kinds) if isinstance(error, kind)), 2)}{error}"]
     if world() > 1:
         dist.broadcast_object_list(problem)
+    if mine:
+        raise mine
     if problem[0]:
-        kind, message = problem[0]
-        raise kind(message)
+        raise kinds[int(problem[0][0])](problem[0][1:])
 
 
 @contextmanager

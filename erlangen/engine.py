@@ -21,6 +21,8 @@ from erlangen.methods.base import Learner, Output, Precision
 from erlangen.nets import Encoder, convert
 from erlangen.views import View
 
+LEAST_SCALE = 2.0**-14  # of a loss in float16; it begins at 2 ** 16
+
 
 @contextmanager
 def process_group(device: str | None = None) -> Iterator[torch.device]:
@@ -45,6 +47,10 @@ def process_group(device: str | None = None) -> Iterator[torch.device]:
 
 def _device(name: str | None) -> torch.device:
     kind, _, number = (name or ("cuda" if torch.cuda.is_available() else "cpu")).partition(":")
+    if number and kind == "cuda" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError(
+            f"`device` (={name}) is one GPU, and there are several processes: name cuda, each takes its own"
+        )
     number = number or (os.environ.get("LOCAL_RANK", "0") if kind == "cuda" else "0")
     count = {"cpu": 1, "cuda": torch.cuda.device_count()}.get(kind, 0)
     if not number.isdecimal() or int(number) >= count:
@@ -55,7 +61,10 @@ def _device(name: str | None) -> torch.device:
 
 @dataclass(frozen=True)
 class Mechanics:
-    """How a step is computed; none of it changes what is learnt, but for rounding."""
+    """How a step is computed. But for clipping and `within` it is the same step, to rounding.
+
+    Parts of a batch, exact or within, are statistics of their own to a BatchNorm in the encoder.
+    """
 
     precision: Precision = "fp32"
     compile: bool = False
@@ -81,6 +90,14 @@ class Mechanics:
             raise ValueError("`accumulation` (=exact) runs encoders twice, which `compile` cannot fuse: choose one")
         if self.shard and world() == 1:
             raise ValueError("`shard` shares networks out among ranks, and there is one: start several with torchrun")
+        if self.compile_mode != "default" and not self.compile:
+            raise ValueError(f"`compile_mode` (={self.compile_mode}) is of `compile`, which is off: ask for both")
+        if self.compile_mode == "reduce-overhead" and self.accumulate > 1:
+            raise ValueError(
+                "`compile_mode` (=reduce-overhead) reuses the gradients that `accumulate` adds up: choose one"
+            )
+        if self.shard and self.channels_last:
+            raise ValueError("`shard` needs contiguous parameters, which `channels_last` are not: choose one")
         if self.shard and self.compile:
             raise ValueError("`shard` changes networks as they run, which `compile` would undo: choose one")
 
@@ -89,7 +106,7 @@ class Stepper:
     """One optimiser step: forward and backward of all micro-batches, loss scaling, clipping."""
 
     def __init__(self, learner: Learner[Any], how: Mechanics, device: torch.device) -> None:
-        self.how = how
+        self.how, self.learner = how, learner
         self.scaler = torch.amp.GradScaler(device.type, enabled=how.precision == "fp16")
         self.gradient_norm: Tensor | None = None
         self.micro = how.accumulate
@@ -103,6 +120,7 @@ class Stepper:
     def gradients(self, views: Sequence[View]) -> Output:
         """Adds the gradients of the mean loss over all micro-batches; their output is joined."""
         n, start, outputs = len(views[0].images), 0, []
+        self.gradient_norm = None
         for i in range(self.micro):
             rows = [parts(of_rank, self.micro)[i] for of_rank in held(n)]
             some = slice(start, start + rows[rank()])
@@ -127,7 +145,16 @@ class Stepper:
         before = self.scaler.get_scale()
         self.scaler.step(optimizer)
         self.scaler.update()
-        return self.scaler.get_scale() >= before
+        after = self.scaler.get_scale()
+        if after < LEAST_SCALE:
+            raise ValueError(f"the gradient overflows float16 however small the loss scale ({after:.0e}): take bf16")
+        return after >= before
+
+    def close(self) -> None:
+        """Leaves encoders as they were."""
+        for net in self.learner.modules():
+            if isinstance(net, Encoder):
+                vars(net).pop("forward", None)
 
     def values(self) -> dict[str, float]:
         """What there is to log."""

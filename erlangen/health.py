@@ -1,7 +1,7 @@
 """Whether a training is well: losses that are not finite, and those that jump."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,13 +39,20 @@ class Health:
         if self.skip:
             self.kept = [(b, b.clone()) for b in net.buffers()]
 
-    def allows(self, step: int, loss: Tensor) -> bool:
-        """Whether the step may be taken; `ValueError` if its loss is not finite and no more steps may be skipped."""
+    def allows(self, step: int, loss: Tensor, parameters: Iterable[Tensor] = ()) -> bool:
+        """Whether the step may be taken; `ValueError` if its loss is not finite and no more steps may be skipped.
+
+        Where steps may be skipped, so is one whose loss is finite and whose gradient, of these parameters, is not.
+        """
         self.pending.append((step, loss.detach().clone()))  # a CUDA graph writes the next loss to the same place
-        if not (self.skip or loss.is_cpu) or bool(loss.isfinite()):
+        if not (self.skip or loss.is_cpu):
+            return True
+        finite = bool(loss.isfinite())
+        grads = [local(p.grad) for p in parameters if p.grad is not None] if self.skip and finite else []
+        if finite and (not grads or all_finite(grads)):
             return True
         if self.skipped == self.skip:
-            self._not_finite("the loss of", step)
+            self._not_finite("the gradient of" if finite else "the loss of", step)
         self.skipped += 1
         for buffer, value in self.kept:
             buffer.copy_(value)
@@ -60,8 +67,7 @@ class Health:
             elif not self.skip:
                 self._not_finite("the loss of", at)
         self.pending.clear()
-        norms = torch._foreach_norm([local(p) for p in net.parameters()])
-        if not bool(stack_over_ranks(torch.stack(norms).sum()).isfinite().all()):
+        if not all_finite([local(p) for p in net.parameters()]):
             self._not_finite("a weight after", step)
 
     def values(self) -> dict[str, float]:
@@ -93,3 +99,9 @@ class Health:
             f"{what} step {step + 1} is not finite ({self.about(step)}){already}: lower the learning rate or look at "
             f"these images (erlangen replay RUN --step {step + 1})"
         )
+
+
+def all_finite(tensors: list[Tensor]) -> bool:
+    """Whether every number of every rank's tensors is finite."""
+    norms = torch.stack(torch._foreach_norm(tensors))
+    return bool(stack_over_ranks(norms.sum()).isfinite().all())

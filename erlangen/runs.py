@@ -18,7 +18,7 @@ import torch
 from erlangen.disk import write_whole
 
 # Where and how a run is executed, not what it is: these may change when it is resumed.
-EXECUTION = {"data_root", "train.device", "train.track"}
+EXECUTION = {"data_root", "train.device", "train.track", "train.shard", "train.compile", "train.compile_mode"}
 
 
 def refuse(folder: Path, recipe: Any, resume: bool) -> None:

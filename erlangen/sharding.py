@@ -49,7 +49,7 @@ def blocks(net: nn.Module) -> Iterator[nn.Module]:
 
 def whole(state: State) -> State:
     """A state in which nothing is shared out; called by all ranks."""
-    collected: State = tree_map_only(DTensor, lambda t: t.full_tensor(), state)
+    collected: State = tree_map_only(DTensor, lambda t: t.full_tensor().cpu(), state)  # one after the other
     return collected
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from erlangen import checkpoint, journal
-from erlangen.dist import on_rank_0, rank
+from erlangen.dist import on_rank_0, stack_over_ranks
 from erlangen.health import Health
 from erlangen.methods.base import Learner
 
@@ -46,6 +46,13 @@ class State:
         """The number of steps done; the state of the newest checkpoint is loaded, the journal goes back to it."""
         found = checkpoint.load(folder / "checkpoints")
         done, state = found or (0, {})
+        device = next(self.learner.parameters()).device
+        seen = stack_over_ranks(torch.tensor(done, device=device)).tolist()
+        if len(set(seen)) > 1:
+            raise ValueError(
+                f"the ranks see checkpoints of different steps ({', '.join(map(str, seen))}): `out` (={folder}) must "
+                "lie on a disk that all machines share"
+            )
         if state:
             nets, optimizer = state["nets"], state["optimizer"]
             check_fits(nets, self.learner.nets, folder)
@@ -60,9 +67,7 @@ class State:
             self.health.load(state["health"])
             for probe, values in zip(self.probes, state["probes"], strict=True):
                 probe.load_state_dict(values)
-        if rank() == 0:
-            folder.mkdir(parents=True, exist_ok=True)
-            journal.rewind(folder / "metrics.jsonl", done)
+        on_rank_0(partial(_rewind, folder, done))
         return done
 
 
@@ -84,6 +89,11 @@ def check_fits(state: dict[str, Any], nets: nn.Module, folder: Path) -> None:
     wrong = sorted(own.keys() ^ state.keys()) or [key for key in own if own[key].shape != state[key].shape]
     if wrong:
         raise ValueError(f"the checkpoint in {folder} is of other networks: they differ in {', '.join(wrong[:3])} ...")
+
+
+def _rewind(folder: Path, done: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    journal.rewind(folder / "metrics.jsonl", done)
 
 
 def _write(folder: Path, step: int, state: dict[str, Any]) -> None:

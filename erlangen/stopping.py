@@ -51,11 +51,21 @@ class Vote:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.before: Tensor | None = None
+        self.before: Tensor | None = None  # on the CPU; a copy from a GPU is under way until `copied`
+        self.copied = torch.cuda.Event() if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def __call__(self, asked: int) -> int:
         if world() == 1:
             return asked
+        if self.before is not None and self.copied:
+            self.copied.synchronize()
         told = 0 if self.before is None else int(self.before.max())
-        self.before = stack_over_ranks(torch.tensor(ASKING.index(asked), device=self.device))
+        mine = torch.tensor(ASKING.index(asked)).to(self.device, non_blocking=True)
+        votes = stack_over_ranks(mine)
+        if self.copied:
+            self.before = torch.empty(votes.shape, dtype=votes.dtype, pin_memory=True)
+            self.before.copy_(votes, non_blocking=True)
+            self.copied.record()
+        else:
+            self.before = votes
         return ASKING[told]

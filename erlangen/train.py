@@ -1,6 +1,7 @@
 """The training loop. There is one, and nothing random in it has state: a step is a function of (seed, step, rank)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from erlangen import journal
+from erlangen import checkpoint, journal
 from erlangen.config import TrainConfig, count_steps, mechanics
 from erlangen.data.base import Split
 from erlangen.dist import mean_over_ranks, on_rank_0, parts, rank, shares, world
@@ -61,7 +62,8 @@ def train(
     how = mechanics(config, method, optim, device)
     torch.manual_seed(mix(config.seed, "build"))
     learner = Learner(method, encoder, config.precision).to(device)
-    if config.init_from and Path(config.init_from).is_dir():
+    begun = folder is not None and checkpoint.exists(folder / "checkpoints")
+    if config.init_from and not begun and not config.init_from.endswith(".safetensors"):
         start_from(Path(config.init_from), learner)
     stepper = Stepper(learner, how, device)
     optimizer = optim.build(learner.nets)
@@ -72,7 +74,7 @@ def train(
     learning = [observer for observer in observers if isinstance(observer, nn.Module)]
     state = State(learner, optimizer, stepper.scaler, health, learning, config.shard)
     done, lines, vote = state.resume(folder) if folder else 0, Lines(folder, trackers), Vote(device)
-    with signals() as asked:
+    with signals() as asked, closing(stepper):
         for step in range(done, steps):
             torch.manual_seed(mix(config.seed, "step", step, rank()))  # dropout, draws inside networks
             with shares(parts(len(rows(data, config, step)), world())):
@@ -82,7 +84,7 @@ def train(
                 output = stepper.gradients(step_views(views, batch, config, step))
                 schedule_(optimizer, optim, step, steps, per_epoch, config.batch_size)
                 clock = Clock(step + 1, steps, per_epoch)
-                finite = health.allows(step, output.loss)
+                finite = health.allows(step, output.loss, () if stepper.scaler.is_enabled() else learner.parameters())
                 if finite and stepper.step(optimizer):
                     learner.after_step(output.carry, clock)
 
@@ -98,7 +100,7 @@ def train(
                 if stop and not looks:
                     health.check(step, learner)
                 if looks or stop:
-                    on_rank_0(lines.write)
+                    lines.write()
                 if folder and (saves or stop):
                     state.save(folder, clock.step)
             if stop and clock.step < steps:
@@ -143,9 +145,13 @@ class Lines:
             self.waiting.append((step, values))
 
     def write(self) -> None:
+        """Called by all ranks; rank 0 writes."""
+        on_rank_0(self._write)
+        self.waiting.clear()
+
+    def _write(self) -> None:
         for step, values in self.waiting:
             if self.folder:
                 journal.append(self.folder / "metrics.jsonl", step, values)
             for track in self.trackers:
                 track(step, values)
-        self.waiting.clear()

@@ -43,7 +43,7 @@ class Split:
 
     def take(self, index: Int[Tensor, " k"]) -> Batch:
         """The images at these places, on the device of the split."""
-        index = index.to(self.images.device)
+        index = index.to(self.images.device, non_blocking=True)
         labels = None if self.labels is None else self.labels[index]
         latents = None if self.latents is None else {name: p[index] for name, p in self.latents.items()}
         native = None if self.native is None else tuple(self.native[i] for i in index.tolist())

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from erlangen import checkpoint
 from erlangen.data import Data, open_dataset
 from erlangen.dist import on_rank_0, rank_0_first
 from erlangen.encoders import build_encoder, load_encoder, save_encoder
@@ -72,7 +73,8 @@ def train(
     with process_group(config.device) as device, ExitStack() as open_files:
         with rank_0_first():  # which may download
             data = open_dataset(recipe.data, recipe.data_root, recipe.image_size, device)
-        encoder = new_encoder(recipe, data)
+        begun = folder is not None and checkpoint.exists(folder / "checkpoints")
+        encoder = new_encoder(recipe, data, begun)
         views = recipe.views.build(data.channels, data.size)
         views = with_pipelines(views, compiled=recipe.compile_views, channels_last=config.channels_last)
         watching = [*default_observers(recipe, data, encoder, device), *observers]
@@ -101,11 +103,14 @@ def _finish(folder: Path, encoder: Encoder, seconds: float) -> None:
         (folder / "done").write_text(f"{seconds:.1f} s since it was last started\n")
 
 
-def new_encoder(recipe: Recipe, data: Data) -> Encoder:
-    """The recipe's encoder before training; its weights follow from the seed, or are those of a file."""
+def new_encoder(recipe: Recipe, data: Data, begun: bool = False) -> Encoder:
+    """The recipe's encoder before training; its weights follow from the seed, or are those of a file.
+
+    Of a run that has `begun` its checkpoint has them: the file may be gone.
+    """
     torch.manual_seed(mix(recipe.train.seed, "encoder"))
     encoder = build_encoder(recipe.encoder, data.channels, data.size, recipe.stem)
-    if recipe.train.init_from and not Path(recipe.train.init_from).is_dir():
+    if recipe.train.init_from and not begun and recipe.train.init_from.endswith(".safetensors"):
         given = load_encoder(recipe.train.init_from).state_dict()
         own = encoder.state_dict()
         wrong = sorted(own.keys() ^ given.keys()) or [k for k in own if own[k].shape != given[k].shape]
@@ -124,7 +129,7 @@ def whole_encoder(learner: Learner[Any], recipe: Recipe, data: Data) -> Encoder:
         return learner.encoder
     from erlangen.sharding import whole
 
-    encoder = new_encoder(recipe, data).to(data.train.images.device)
+    encoder = new_encoder(recipe, data, begun=True).to(data.train.images.device)
     encoder.load_state_dict(whole(learner.encoder.state_dict()))
     return encoder
 

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
@@ -106,6 +107,16 @@ def test_exact_accumulation_is_the_big_batch(name, doubles):
     assert parts[0] == pytest.approx(whole[0], abs=1e-10)
     for a, b in zip(whole[1].parameters(), parts[1].parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-9)
+
+
+def test_exact_accumulation_leaves_the_encoder_as_it_was():
+    """After training, batches are not cut any more."""
+    net = encoder()
+    run(METHODS["SimCLR"], 2, net, accumulate=4, accumulation="exact")
+    seen: list[int] = []
+    net.conv1.register_forward_hook(lambda module, args, out: seen.append(len(out)))
+    net.train()(views(16)[0].images)
+    assert seen == [16]
 
 
 def test_exact_accumulation_holds_one_part_at_a_time():
@@ -240,6 +251,28 @@ def test_steps_that_are_not_finite_are_skipped_when_asked(tmp_path):
     assert method.updates == [1]
 
 
+@dataclass(frozen=True)
+class Steep(SimCLR):
+    """Its loss is finite and its gradient, at some calls, is not."""
+
+    bad: tuple[int, ...] = ()
+    calls: list[int] = field(default_factory=list)
+
+    def loss(self, nets, views):
+        self.calls.append(len(self.calls) + 1)
+        output = super().loss(nets, views)
+        root = (output.loss - output.loss.detach()).sqrt()  # 0, of slope infinity
+        return replace(output, loss=output.loss + root) if self.calls[-1] in self.bad else output
+
+
+def test_gradients_that_are_not_finite_are_skipped_when_asked():
+    """As losses are; one more than allowed stops the run in words, before any weight has moved."""
+    _, net = run(Steep(bad=(2,)), 4, skip_nonfinite=1)
+    assert all(t.isfinite().all() for t in net.state_dict().values())
+    with pytest.raises(ValueError, match="the gradient of step 3 is not finite .*1 steps were skipped"):
+        run(Steep(bad=(2, 3)), 4, skip_nonfinite=1)
+
+
 def test_jumps_of_the_loss_are_counted():
     """One loss far above the last hundred is a spike, with its step; noise is none, and the count is saved."""
     health = Health(0, str)
@@ -264,6 +297,8 @@ def test_what_cannot_be_computed_is_refused():
         (Mechanics("fp16", shard=True), "`precision`"),
         (Mechanics(shard=True), "there is one: start several with torchrun"),
         (Mechanics(compile=True, accumulate=2, accumulation="exact"), "choose one"),
+        (Mechanics(compile=True, compile_mode="reduce-overhead", accumulate=2), "reuses the gradients"),
+        (Mechanics(compile_mode="reduce-overhead"), "ask for both"),
     ]:
         with pytest.raises(ValueError, match=words):
             how.check(CPU)
@@ -286,8 +321,10 @@ def test_batches_that_do_not_divide_name_the_nearest(monkeypatch):
     import erlangen.config
 
     monkeypatch.setattr(erlangen.config, "world", lambda: 3)
-    with pytest.raises(ValueError, match=r"`batch_size` \(=32\) .* each of 3 ranks.*nearest is 30"):
+    with pytest.raises(ValueError, match=r"`batch_size` \(=32\) .* each of 3 ranks.*nearest is 33"):
         count_steps(64, TrainConfig(batch_size=32))
+    with pytest.raises(ValueError, match=r"nearest is 30"):
+        count_steps(64, TrainConfig(batch_size=31))
     with pytest.raises(ValueError, match=r"nearest is 24"):
         count_steps(64, TrainConfig(batch_size=9, accumulate=4))
     with pytest.raises(ValueError, match="the last batch of an epoch would have 4 of 64 images"):
@@ -329,4 +366,7 @@ def test_training_from_given_weights(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"`init_from` \(=.*empty\) has no checkpoint"):
         run(METHODS["SimCLR"], init_from=str(tmp_path / "empty"))
-    assert Path(tmp_path / "first" / "checkpoints").is_dir()
+    start = {"init_from": str(tmp_path / "first"), "folder": tmp_path / "second"}
+    run(METHODS["BYOL"], **start)
+    shutil.rmtree(tmp_path / "first")
+    run(METHODS["BYOL"], **start)  # has checkpoints of its own
