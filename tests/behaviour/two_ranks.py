@@ -81,7 +81,8 @@ if __name__ == "__main__":
     torch.set_default_dtype(torch.float64)
     failed: list[str] = []
     first = os.environ["RANK"] == "0"
-    alone = {name: trace(name) for name in ALL}  # no process group yet
+    steps = {name: 4 if name in METHODS else 2 for name in ALL}
+    alone = {name: trace(name, steps=steps[name]) for name in ALL}  # no process group yet
     alone_uneven = {name: trace(name, 61, epochs=1, **UNEVEN) for name in METHODS}
     alone_vit = {name: trace(name, net=transformer(), steps=2) for name in METHODS}
     whole_run = trace("BYOL", net=transformer())
@@ -89,7 +90,7 @@ if __name__ == "__main__":
         half("BYOL", FOLDERS / "one", net=transformer())
     with process_group("cpu"):
         for name in ALL:
-            compare("2 ranks", name, alone[name], trace(name))
+            compare("2 ranks", name, alone[name], trace(name, steps=steps[name]))
         for name in METHODS:
             two = trace(name, 61, epochs=1, **UNEVEN)
             compare("uneven", name, alone_uneven[name], two)
