@@ -8,7 +8,7 @@ import torch
 from erlangen.dist import world
 from erlangen.engine import Mechanics
 from erlangen.methods.base import AnyMethod, Precision
-from erlangen.optim import LARC, LARS, Optim
+from erlangen.optim import LARC, LARS, Optim, check_schedule
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ def count_steps(images: int, config: TrainConfig) -> tuple[int, int]:
 
 def mechanics(config: TrainConfig, method: AnyMethod, optim: Optim, device: torch.device) -> Mechanics:
     """How a step is computed; `ValueError` for what does not go together, or not here."""
+    check_schedule(optim, config.epochs)
     if config.accumulate > 1 and method.couples() and config.accumulation is None:
         raise ValueError(
             f"`accumulate` (={config.accumulate}): {type(method).__name__} compares the images of a batch, so that "

@@ -106,15 +106,14 @@ class Stepper:
     """One optimiser step: forward and backward of all micro-batches, loss scaling, clipping."""
 
     def __init__(self, learner: Learner[Any], how: Mechanics, device: torch.device) -> None:
-        self.how, self.learner = how, learner
+        self.how = how
         self.scaler = torch.amp.GradScaler(device.type, enabled=how.precision == "fp16")
         self.gradient_norm: Tensor | None = None
-        self.micro = how.accumulate
-        if how.accumulate > 1 and how.accumulation == "exact":
-            self.micro = 1
-            for net in learner.modules():
-                if isinstance(net, Encoder):
-                    net.forward = partial(in_parts, net, net.forward, how.accumulate)
+        exact = how.accumulate > 1 and how.accumulation == "exact"
+        self.micro = 1 if exact else how.accumulate
+        self.in_parts = [net for net in learner.modules() if isinstance(net, Encoder)] if exact else []
+        for net in self.in_parts:
+            net.forward = partial(in_parts, net, net.forward, how.accumulate)
         self.model = parallel(learner, how).train()
 
     def gradients(self, views: Sequence[View]) -> Output:
@@ -152,9 +151,8 @@ class Stepper:
 
     def close(self) -> None:
         """Leaves encoders as they were."""
-        for net in self.learner.modules():
-            if isinstance(net, Encoder):
-                vars(net).pop("forward", None)
+        for net in self.in_parts:
+            del net.forward
 
     def values(self) -> dict[str, float]:
         """What there is to log."""

@@ -74,6 +74,12 @@ def mlp(*dims: int, bias: bool = False, last_norm: bool = False) -> nn.Sequentia
     return nn.Sequential(*layers, *([nn.BatchNorm1d(dims[-1])] if last_norm else []))
 
 
+def differing(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+    """In which entries two states do not fit, the first three; empty if they do."""
+    wrong = sorted(own.keys() ^ given.keys()) or [key for key in own if own[key].shape != given[key].shape]
+    return f"{', '.join(wrong[:3])}{' ...' * (len(wrong) > 3)}"
+
+
 def frozen_copy(net: nn.Module) -> nn.Module:
     """Without gradient; BatchNorm still follows `train()`, as in BYOL's target."""
     return copy.deepcopy(net).requires_grad_(False)

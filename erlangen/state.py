@@ -14,6 +14,7 @@ from erlangen import checkpoint, journal
 from erlangen.dist import on_rank_0, stack_over_ranks
 from erlangen.health import Health
 from erlangen.methods.base import Learner
+from erlangen.nets import differing
 
 
 @dataclass
@@ -24,8 +25,13 @@ class State:
     optimizer: Optimizer
     scaler: torch.amp.GradScaler
     health: Health
-    probes: Sequence[nn.Module]  # observers that learn
+    observers: Sequence[object]
     shard: bool = False
+
+    @property
+    def probes(self) -> list[nn.Module]:
+        """The observers that learn."""
+        return [observer for observer in self.observers if isinstance(observer, nn.Module)]
 
     def save(self, folder: Path, step: int) -> None:
         """Called by all ranks; rank 0 writes. `OSError` on all if it cannot."""
@@ -85,10 +91,8 @@ def start_from(folder: Path, learner: Learner[Any]) -> None:
 
 def check_fits(state: dict[str, Any], nets: nn.Module, folder: Path) -> None:
     """`ValueError` with what differs between networks and those of a checkpoint."""
-    own = nets.state_dict()
-    wrong = sorted(own.keys() ^ state.keys()) or [key for key in own if own[key].shape != state[key].shape]
-    if wrong:
-        raise ValueError(f"the checkpoint in {folder} is of other networks: they differ in {', '.join(wrong[:3])} ...")
+    if wrong := differing(nets.state_dict(), state):
+        raise ValueError(f"the checkpoint in {folder} is of other networks: they differ in {wrong}")
 
 
 def _rewind(folder: Path, done: int) -> None:

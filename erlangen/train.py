@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from erlangen import checkpoint, journal
 from erlangen.config import TrainConfig, count_steps, mechanics
@@ -18,7 +18,7 @@ from erlangen.engine import Stepper
 from erlangen.health import Health
 from erlangen.methods.base import Clock, Learner, Method, N, Output
 from erlangen.nets import Encoder
-from erlangen.optim import Optim, check_schedule, rate, schedule_
+from erlangen.optim import Optim, rate, schedule_
 from erlangen.state import State, start_from
 from erlangen.stopping import Stopped, Vote, signals
 from erlangen.track import Tracker
@@ -58,21 +58,15 @@ def train(
     """
     device = data.images.device
     steps, per_epoch = count_steps(len(data), config)
-    check_schedule(optim, config.epochs)
     how = mechanics(config, method, optim, device)
-    torch.manual_seed(mix(config.seed, "build"))
-    learner = Learner(method, encoder, config.precision).to(device)
-    begun = folder is not None and checkpoint.exists(folder / "checkpoints")
-    if config.init_from and not begun and not config.init_from.endswith(".safetensors"):
-        start_from(Path(config.init_from), learner)
+    learner = begin(method, encoder, config, folder).to(device)
     stepper = Stepper(learner, how, device)
     optimizer = optim.build(learner.nets)
     lr = partial(rate, optim, steps=steps, steps_per_epoch=per_epoch, batch_size=config.batch_size)
     health = Health(
         config.skip_nonfinite, lambda at: f"learning rate {lr(at):.3g}; images {rows(data, config, at).tolist()}"
     )
-    learning = [observer for observer in observers if isinstance(observer, nn.Module)]
-    state = State(learner, optimizer, stepper.scaler, health, learning, config.shard)
+    state = State(learner, optimizer, stepper.scaler, health, observers, config.shard)
     done, lines, vote = state.resume(folder) if folder else 0, Lines(folder, trackers), Vote(device)
     with signals() as asked, closing(stepper):
         for step in range(done, steps):
@@ -88,8 +82,7 @@ def train(
                 if finite and stepper.step(optimizer):
                     learner.after_step(output.carry, clock)
 
-                periods = (config.log_every, config.save_every, config.probe_every * per_epoch)
-                logs, saves, probes = (clock.step == steps or clock.step % every == 0 for every in periods)
+                logs, saves, probes = due(clock, config)
                 if looks := logs or saves or probes:
                     health.check(step, learner)  # before anybody reads or keeps what comes of it
                 values = logged(clock, lr(step), output, stepper, health) if logs else {}
@@ -106,6 +99,23 @@ def train(
             if stop and clock.step < steps:
                 raise Stopped(f"stopped after step {clock.step} of {steps}", asked() or stop)
     return learner
+
+
+def begin(method: Method[N], encoder: Encoder, config: TrainConfig, folder: Path | None) -> Learner[N]:
+    """The networks before the first step, unless the run has begun: then its checkpoint has them."""
+    torch.manual_seed(mix(config.seed, "build"))
+    learner = Learner(method, encoder, config.precision)
+    begun = folder is not None and checkpoint.exists(folder / "checkpoints")
+    if config.init_from and not begun and not config.init_from.endswith(".safetensors"):
+        start_from(Path(config.init_from), learner)
+    return learner
+
+
+def due(clock: Clock, config: TrainConfig) -> tuple[bool, bool, bool]:
+    """Whether a line, a checkpoint and the online probes are due: all of them after the last step."""
+    periods = (config.log_every, config.save_every, config.probe_every * clock.steps_per_epoch)
+    logs, saves, probes = (clock.step == clock.steps or clock.step % every == 0 for every in periods)
+    return logs, saves, probes
 
 
 def rows(data: Split, config: TrainConfig, step: int) -> Int[Tensor, " n"]:

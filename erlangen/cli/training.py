@@ -17,7 +17,6 @@ from erlangen.dist import rank, world
 from erlangen.engine import process_group
 from erlangen.methods.base import Learner
 from erlangen.names import lookup
-from erlangen.optim import check_schedule
 from erlangen.recipes import RECIPES, train
 from erlangen.recipes.base import default_observers, new_encoder
 from erlangen.runs import resolved
@@ -71,7 +70,6 @@ def plan(command: Train) -> dict[str, Any]:
     learner = Learner(values.method, new_encoder(values, data))
     values.views.build(data.channels, data.size)
     values.optim.build(learner.nets)
-    check_schedule(values.optim, config.epochs)
     with process_group(config.device) as device:
         mechanics(config, values.method, values.optim, device)
         default_observers(values, data, learner.encoder, device)

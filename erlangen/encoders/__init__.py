@@ -9,7 +9,7 @@ from erlangen.encoders.frozen import Frozen, Pixels
 from erlangen.encoders.resnet import resnet
 from erlangen.encoders.small import Small
 from erlangen.names import lookup, unknown
-from erlangen.nets import Encoder, Normalize
+from erlangen.nets import Encoder, Normalize, differing
 
 ENCODERS = {
     "small": "a convnet that trains in seconds on two CPU cores",
@@ -105,9 +105,7 @@ def load_encoder(path: str | Path) -> Encoder:
         json.loads(spec["mean"]),
         json.loads(spec["std"]),
     )
-    own = encoder.state_dict()
-    wrong = sorted(own.keys() ^ weights.keys()) or [k for k in own if own[k].shape != weights[k].shape]
-    if wrong:
-        raise ValueError(f"{path} does not fit {spec['name']}: they differ in {', '.join(wrong[:3])} ...")
+    if wrong := differing(encoder.state_dict(), weights):
+        raise ValueError(f"{path} does not fit {spec['name']}: they differ in {wrong}")
     encoder.load_state_dict(weights)
     return encoder.eval()

@@ -18,7 +18,7 @@ from erlangen.engine import process_group
 from erlangen.journal import read
 from erlangen.methods.base import AnyMethod, Learner
 from erlangen.names import unknown
-from erlangen.nets import Encoder
+from erlangen.nets import Encoder, differing
 from erlangen.observers import CollapseMonitor, OnlineKNN, OnlineLinear
 from erlangen.optim import SGD, Optim
 from erlangen.pipelines import with_pipelines
@@ -112,12 +112,10 @@ def new_encoder(recipe: Recipe, data: Data, begun: bool = False) -> Encoder:
     encoder = build_encoder(recipe.encoder, data.channels, data.size, recipe.stem)
     if recipe.train.init_from and not begun and recipe.train.init_from.endswith(".safetensors"):
         given = load_encoder(recipe.train.init_from).state_dict()
-        own = encoder.state_dict()
-        wrong = sorted(own.keys() ^ given.keys()) or [k for k in own if own[k].shape != given[k].shape]
-        if wrong:
+        if wrong := differing(encoder.state_dict(), given):
             raise ValueError(
                 f"`init_from` (={recipe.train.init_from}) is not of `encoder` (={recipe.encoder}): they differ in "
-                f"{', '.join(wrong[:3])} ..."
+                f"{wrong}"
             )
         encoder.load_state_dict(given)
     return encoder
