@@ -97,6 +97,32 @@ def local(x: Tensor) -> Tensor:
     return to_local() if to_local else x
 
 
+def from_rank_0(x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+    """Rank 0's value on every rank, for what is drawn at random and must be common; without gradient."""
+    if world() == 1:
+        return x
+    x = x.detach().contiguous().clone()
+    dist.broadcast(x, 0)
+    return x
+
+
+def whole(x: Tensor) -> Tensor:
+    """All of a tensor that FSDP2 shares out; x otherwise. Called by all ranks."""
+    full: Callable[[], Tensor] | None = getattr(x, "full_tensor", None)
+    return full() if full else x
+
+
+@torch.no_grad()
+def assign_(x: Tensor, value: Tensor) -> None:
+    """x <- value, which is whole on every rank; of a tensor that FSDP2 shares out each rank writes its part."""
+    if hasattr(x, "to_local"):
+        from torch.distributed.tensor import DTensor, distribute_tensor
+
+        assert isinstance(x, DTensor)
+        value = distribute_tensor(value.to(x.dtype), x.device_mesh, x.placements)
+    x.copy_(value)
+
+
 def on_rank_0(action: Callable[[], None]) -> None:
     """Runs it on rank 0 only; what is raised there is raised on every rank, so that all stop alike."""
     problem: list[str] = [""]

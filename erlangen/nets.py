@@ -59,19 +59,30 @@ class Branch(nn.Module):
         return h, self.projector(h)
 
 
-def mlp(*dims: int, bias: bool = False, last_norm: bool = False) -> nn.Sequential:
-    """Linear-BN-ReLU blocks (`bias` in their linear layers), a Linear with bias last, a BatchNorm after it if asked.
+def mlp(
+    *dims: int,
+    bias: bool = False,
+    norm: bool = True,
+    affine: bool = True,
+    last_bias: bool = True,
+    last_norm: bool = False,
+    last_affine: bool = True,
+) -> nn.Sequential:
+    """Linear-BN-ReLU blocks and a Linear last, with a BatchNorm after it if `last_norm`; one Linear for two widths.
 
-    `mlp(512, 4096, 256)` is BYOL's, `mlp(512, 1024, 128, last_norm=True)` that of ISSL's contrastive heads.
-    `ValueError` for a width below 1.
+    `bias`, `norm` (whether there is a BatchNorm) and `affine` (whether it has scale and shift) are those of the blocks,
+    `last_bias` and `last_affine` those of the end. `mlp(512, 4096, 256)` is BYOL's, `mlp(512, 1024, 128,
+    last_norm=True)` that of ISSL's contrastive heads. `ValueError` for a width below 1.
     """
     if min(dims) < 1:
         raise ValueError(f"the widths of a head ({', '.join(map(str, dims))}) must all be at least 1")
     layers: list[nn.Module] = []
     for a, b in zip(dims[:-2], dims[1:-1], strict=True):
-        layers += [nn.Linear(a, b, bias=bias), nn.BatchNorm1d(b), nn.ReLU(inplace=True)]
-    layers.append(nn.Linear(dims[-2], dims[-1]))
-    return nn.Sequential(*layers, *([nn.BatchNorm1d(dims[-1])] if last_norm else []))
+        layers.append(nn.Linear(a, b, bias=bias))
+        layers += [nn.BatchNorm1d(b, affine=affine)] if norm else []
+        layers.append(nn.ReLU(inplace=True))
+    layers.append(nn.Linear(dims[-2], dims[-1], bias=last_bias))
+    return nn.Sequential(*layers, *([nn.BatchNorm1d(dims[-1], affine=last_affine)] if last_norm else []))
 
 
 def differing(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:

@@ -9,6 +9,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from erlangen.dist import mean_over_ranks
+from erlangen.losses.precision import unchecked
 from erlangen.nets import Encoder
 from erlangen.views import View
 
@@ -78,6 +79,16 @@ def pair(views: Sequence[View]) -> tuple[View, View]:
     return views[0], views[1]
 
 
+def crops(views: Sequence[View], large: int) -> tuple[Sequence[View], Sequence[View]]:
+    """Of multi-crop views: the `large` first ones, which teachers see, and all, which students see."""
+    if large < 1 or len(views) < max(2, large):
+        raise ValueError(
+            f"`large` (={large}) views come first, and at least two must be compared; the view policy gives "
+            f"{len(views)}: change one or the other"
+        )
+    return views[:large], views
+
+
 class Learner(nn.Module, Generic[N]):
     """Binds a method to its networks, so that DDP and torch.compile see one forward; its loss is that of all ranks."""
 
@@ -88,7 +99,7 @@ class Learner(nn.Module, Generic[N]):
 
     def forward(self, views: Sequence[View]) -> Output:
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
-        with torch.autocast(views[0].images.device.type, dtype, enabled=self.precision != "fp32"):
+        with unchecked(), torch.autocast(views[0].images.device.type, dtype, enabled=self.precision != "fp32"):
             output = self.method.loss(self.nets, views)  # losses leave autocast by themselves
         return replace(output, loss=mean_over_ranks(output.loss))
 

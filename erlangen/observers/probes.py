@@ -1,8 +1,7 @@
-"""What watches a training run: called by the loop after each step, known to nobody else."""
+"""Probes that run beside a training: how useful is the encoder so far?"""
 
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,18 +11,10 @@ from torch import Tensor, nn
 from erlangen.data.base import Data
 from erlangen.dist import gather
 from erlangen.encoders.frozen import represent
-from erlangen.measures.spectrum import rankme, spread
 from erlangen.methods.base import Clock, Learner, Output
 from erlangen.probes import labelled
 from erlangen.solvers import knn_accuracy
 from erlangen.views import Batch, generator
-
-COLLAPSED_SPREAD = 0.1  # healthy embeddings fill the sphere: 1
-COLLAPSED_RANK = 1.5  # of at least tens
-
-
-class CollapseWarning(UserWarning):
-    """The embeddings of different images have become (nearly) the same."""
 
 
 @dataclass
@@ -92,28 +83,3 @@ class OnlineLinear(nn.Module):
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.adam.load_state_dict(state)
-
-
-@dataclass
-class CollapseMonitor:
-    """Spread and RankMe of the first view's embeddings, every `every` steps; says in words when they collapse."""
-
-    every: int
-    warned: bool = field(default=False, init=False)
-
-    def __call__(self, clock: Clock, learner: Learner[Any], output: Output, batch: Batch) -> Mapping[str, float]:
-        if clock.step % self.every and clock.step != clock.steps:
-            return {}
-        z = gather(output.embeddings[0].detach()).float()
-        width, rank = float(spread(z)), float(rankme(z))
-        if (width < COLLAPSED_SPREAD or rank < COLLAPSED_RANK) and not self.warned:
-            self.warned = True
-            warnings.warn(
-                f"collapse at step {clock.step}: the embeddings of different images are nearly the same (spread "
-                f"{width:.3f}, healthy is near 1; effective rank {rank:.1f} of {z.shape[1]}). The loss will look good "
-                "and the representation is worth nothing. Check that targets get no gradient, that a predictor stands "
-                "between them, and lower the learning rate",
-                CollapseWarning,
-                stacklevel=2,
-            )
-        return {"spread": width, "rankme": rank}
