@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -44,6 +44,9 @@ class Recipe:
     probe_data: str | None = None  # labelled data for the online probes, if `data` has no labels
     data_root: str | None = None  # where data sets are looked for and downloaded to
     image_size: int | None = None  # pixels; the data's own size unless given
+    monitors: tuple[Literal["etf", "eigenspace"], ...] = ()
+    """What else is watched: etf (ISSL's distance to an equiangular tight frame), eigenspace (of a predictor; arrays in
+    eigenspace.jsonl)."""
     compile_views: bool = False  # fuse the transforms: several times faster after some 10 s for each kind of view
 
 
@@ -127,7 +130,7 @@ def whole_encoder(learner: Learner[Any], recipe: Recipe, data: Data) -> Encoder:
         return learner.encoder
     from erlangen.sharding import whole
 
-    encoder = new_encoder(recipe, data, begun=True).to(data.train.images.device)
+    encoder = new_encoder(recipe, data, begun=True).to(data.train.device)
     encoder.load_state_dict(whole(learner.encoder.state_dict()))
     return encoder
 

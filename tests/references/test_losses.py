@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from erlangen.losses import jensen_shannon, log_target, nt_xent, regression
+from erlangen.losses import blocks, jensen_shannon, log_target, nt_xent, regression
+from erlangen.losses.precision import unchecked
 
 FEW = settings(deadline=None, max_examples=10, derandomize=True)
 SEEDS = st.integers(0, 2**32)
@@ -44,6 +45,47 @@ def test_nt_xent_by_hand():
     # -ln(e / (e + 1 + 1)) = ln(1 + 2 / e) = ln 1.735759 = 0.551445
     z = torch.tensor([[2.0, 0.0], [0.0, 3.0]])
     assert nt_xent(z, z, 1.0).item() == pytest.approx(0.551445, abs=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8])
+def test_nt_xent_in_blocks_is_the_whole(rows, monkeypatch):
+    """Computed some rows at a time, recomputed in the backward: the same loss and gradients to 1e-12."""
+    results = []
+    for largest in (2**24, rows * 14):
+        monkeypatch.setattr(blocks, "LARGEST", largest)
+        z1, z2 = normal(7, 4).requires_grad_(), normal(7, 4, seed=1).requires_grad_()
+        loss = nt_xent(z1, z2, 0.2)
+        torch.autograd.backward(loss)
+        results.append(torch.cat([loss.detach()[None], z1.grad.flatten(), z2.grad.flatten()]))
+    assert torch.allclose(*results, rtol=1e-12, atol=1e-14)
+
+
+def test_only_a_block_is_in_memory(monkeypatch):
+    """What autograd keeps of a table in blocks is what went in, not the table."""
+    monkeypatch.setattr(blocks, "LARGEST", 2**10)
+    kept: list[int] = []
+    z = normal(64, 4).requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
+        nt_xent(z, z, 0.2)
+    assert max(kept) < 128 * 128 / 8
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_named(bad):
+    """The loss says which argument holds a number that is none, unless a training watches that itself."""
+    z = normal(3, 2)
+    broken = torch.where(z == z.max(), bad, z)
+    with pytest.raises(ValueError, match="`z2` of nt_xent holds numbers that are not finite"):
+        nt_xent(z, broken, 0.5)
+    with unchecked():
+        assert not nt_xent(z, broken, 0.5).isfinite()
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
+def test_nt_xent_refuses_a_temperature_that_is_none(temperature):
+    """Not above 0: named with its value."""
+    with pytest.raises(ValueError, match=r"`temperature` \(=.*must be above 0"):
+        nt_xent(normal(3, 2), normal(3, 2), temperature)
 
 
 def test_nt_xent_gradient_is_the_finite_difference():
