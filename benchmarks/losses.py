@@ -1,4 +1,4 @@
-"""What the contrastive losses cost in memory and time, backward included: in blocks, against the plain form and lightly.
+"""What the contrastive losses cost in memory and time, with their backward: in blocks, plain, and lightly's.
 
 Every figure is that of a child process: the peak of its memory less what it held before the loss, on the CPU, and the
 median time of three passes. 128 dimensions, float32. The plain form and lightly's NTXentLoss are measured at 4,096

@@ -1,5 +1,6 @@
 """Processes, devices, precision, and the mechanics of a step: torch.distributed only, started by torchrun."""
 
+import gc
 import inspect
 import os
 from collections.abc import Iterator, Sequence
@@ -42,6 +43,7 @@ def process_group(device: str | None = None) -> Iterator[torch.device]:
             dist.barrier()  # all leave together: gloo aborts now and then where one rank leaves first
     finally:
         if joins:
+            gc.collect()  # DDP is in a reference cycle, holds the group, and gloo's threads must not outlive Python
             dist.destroy_process_group()
 
 

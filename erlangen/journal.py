@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,19 @@ from typing import Any
 from erlangen.disk import sync_file, write_whole
 
 
-def append(path: Path, step: int, values: Mapping[str, float]) -> None:
+def append(path: Path, step: int, values: Mapping[str, float | Sequence[float]]) -> None:
     """Adds the line of a step; what is not finite becomes null, for JSON has no other word. `OSError` in words."""
-    finite = {key: value if math.isfinite(value) else None for key, value in values.items()}
+    finite = {
+        key: [_finite(x) for x in value] if isinstance(value, Sequence) else _finite(value)
+        for key, value in values.items()
+    }
     line = json.dumps({"step": step, **finite}, allow_nan=False)
     with _in_words(path, f"step {step}"), path.open("ab") as file:
         file.write(f"{line}\n".encode())
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def sync(path: Path) -> None:

@@ -159,7 +159,7 @@ PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, SyncBatchNorm)
 def convert(net: nn.Module) -> nn.Module:
     """Every BatchNorm synchronised, in place: parameters, buffers and `requires_grad` stay the same objects."""
     for name, module in net.named_modules():
-        if isinstance(module, _BatchNorm):
+        if isinstance(module, _BatchNorm) and type(module).__name__ != "SplitBatchNorm":  # which sees to it itself
             known = type(module) in PLAIN or type(module).__name__ == "BatchNormAct2d"
             if not known or not module.track_running_stats or module.momentum is None:
                 raise ValueError(

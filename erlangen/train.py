@@ -12,7 +12,7 @@ from torch import Tensor
 
 from erlangen import checkpoint, journal
 from erlangen.config import TrainConfig, count_steps, mechanics
-from erlangen.data.base import Split
+from erlangen.data.base import Source
 from erlangen.dist import mean_over_ranks, on_rank_0, parts, rank, shares, world
 from erlangen.engine import Stepper
 from erlangen.health import Health
@@ -43,7 +43,7 @@ def train(
     method: Method[N],
     encoder: Encoder,
     views: Views,
-    data: Split,
+    data: Source,
     optim: Optim,
     config: TrainConfig,
     observers: Sequence[Observer] = (),
@@ -56,7 +56,7 @@ def train(
     networks, for a loss that is not finite; `OSError` where nothing can be written; `Stopped` after a signal, all being
     saved.
     """
-    device = data.images.device
+    device = data.device
     steps, per_epoch = count_steps(len(data), config)
     how = mechanics(config, method, optim, device)
     learner = begin(method, encoder, config, folder).to(device)
@@ -72,7 +72,7 @@ def train(
         for step in range(done, steps):
             torch.manual_seed(mix(config.seed, "step", step, rank()))  # dropout, draws inside networks
             with shares(parts(len(rows(data, config, step)), world())):
-                batch = step_batch(data, config, step)
+                batch = step_batch(data, config, step, ahead=step + 1 < steps)
                 optimizer.zero_grad()
                 health.before(learner)
                 output = stepper.gradients(step_views(views, batch, config, step))
@@ -118,15 +118,19 @@ def due(clock: Clock, config: TrainConfig) -> tuple[bool, bool, bool]:
     return logs, saves, probes
 
 
-def rows(data: Split, config: TrainConfig, step: int) -> Int[Tensor, " n"]:
+def rows(data: Source, config: TrainConfig, step: int) -> Int[Tensor, " n"]:
     """Which images the batch of step number `step` (from 0) holds, over all ranks."""
     epoch, i = divmod(step, count_steps(len(data), config)[1])
     return data.rows(config.seed, epoch, i, config.batch_size)
 
 
-def step_batch(data: Split, config: TrainConfig, step: int) -> Batch:
-    """This rank's part of the batch of step number `step` (from 0), as large as the others' or smaller by one."""
-    return data.take(rows(data, config, step).tensor_split(world())[rank()])
+def step_batch(data: Source, config: TrainConfig, step: int, ahead: bool = False) -> Batch:
+    """This rank's part of the batch of step number `step` (from 0), as large as the others' or smaller by one.
+
+    `ahead` has the next step's read, if it is in files, while this one computes.
+    """
+    mine = [rows(data, config, at).tensor_split(world())[rank()] for at in range(step, step + 1 + ahead)]
+    return data.take(*mine)
 
 
 def step_views(views: Views, batch: Batch, config: TrainConfig, step: int) -> list[View]:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "erlangen"
 ROWS = [
     {"spaces", "losses", "dist", "names", "chunks", "disk"},
-    {"views", "nets"},
+    {"views", "nets", "heads", "predictors", "split_norm"},
     {"stages"},
     {"pipelines"},
     {"transforms", "encoders", "solvers"},
@@ -34,7 +34,7 @@ EVERYWHERE = {"torch", "jaxtyping"}
 HOMES = {
     "cli": {"tyro", "rich"},
     "data": {"torchvision", "sklearn", "PIL", "numpy"},
-    "encoders": {"timm", "safetensors"},
+    "encoders": {"timm", "torchvision", "safetensors"},
     "recipes": {"safetensors"},
     "report": {"matplotlib"},
     "slurm": {"submitit"},

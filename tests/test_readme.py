@@ -13,7 +13,7 @@ from conftest import BEGIN, END, FEATURES
 from erlangen.methods import discover
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "transforms.md", ROOT / "docs" / "scale.md"]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [
     (path, language, code)
     for path in DOCUMENTS

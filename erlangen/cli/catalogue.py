@@ -27,7 +27,10 @@ def run_list(args: list[str]) -> None:
 def catalogue() -> dict[str, Mapping[str, str]]:
     """What exists, by kind: names and one line on each."""
     return {
-        "recipes": {name: f"{type(r.method).__name__}, {r.encoder}, {r.data}" for name, r in RECIPES.items()},
+        "recipes": {
+            name: f"{type(r.method).__name__}, {r.encoder}, {r.data}, {r.train.epochs} epochs"
+            for name, r in RECIPES.items()
+        },
         "methods": {name: first_line(sys.modules[cls.__module__]) for name, cls in discover().items()},
         "transforms": {name: first_line(type(build_transform(name, 32))) for name in TRANSFORMS},
         "encoders": ENCODERS,
@@ -38,7 +41,9 @@ def catalogue() -> dict[str, Mapping[str, str]]:
 def tables(kinds: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, str]:
     """The catalogue as text, one block per kind."""
     return {
-        kind: "\n".join([f"{kind}:", *(f"  {name:<18} {text}" for name, text in entries.items())])
+        kind: "\n".join(
+            [f"{kind}:", *(f"  {name:<{max(21, *map(len, entries))}} {text}" for name, text in entries.items())]
+        )
         for kind, entries in (kinds or catalogue()).items()
     }
 

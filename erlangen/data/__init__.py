@@ -1,4 +1,4 @@
-"""Data sets by name, whole in memory as uint8 tensors on the device."""
+"""Data sets by name: whole in memory as uint8 tensors on the device, or streamed from their files."""
 
 import os
 from pathlib import Path
@@ -7,12 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from erlangen.data.base import Data, Split
-from erlangen.data.files import folder, idx
+from erlangen.data.arrays import STL10, idx, stl10
+from erlangen.data.base import Data, Source, Split
 from erlangen.data.shapes import draw_shapes
+from erlangen.data.streamed import Streamed
+from erlangen.data.trees import folder, imagenet, tiny_imagenet
 from erlangen.names import unknown
 
-__all__ = ["DATASETS", "Data", "Split", "open_dataset"]
+__all__ = ["DATASETS", "Data", "Source", "Split", "Streamed", "open_dataset"]
 
 DATASETS = {
     "digits": "1,797 real handwritten digits, 8 px (scikit-learn; always there); shown at 16 px",
@@ -21,9 +23,18 @@ DATASETS = {
     "fashion-mnist": "articles of clothing, 28 px (torchvision, or a local copy of its idx files)",
     "cifar10": "photographs of 10 classes, 32 px (torchvision)",
     "cifar100": "photographs of 100 classes, 32 px (torchvision)",
+    "tiny-imagenet": "TinyImageNet-200, photographs of 200 classes, 64 px (a local copy)",
+    "stl10": "photographs of 10 classes, 96 px, 5,000 to train on (a local copy)",
+    "stl10-unlabeled": "STL-10's 100,000 photographs without labels to train on",
+    "stl10-train+unlabeled": "both, without labels",
+    "imagenet": "photographs of 1,000 classes, streamed from their files, at 224 px (a local copy)",
+    "imagenet-native": "the same, at their own sizes besides: views are made from those, one by one",
     "folder:PATH": "your own images; sub-folders are classes, labels are optional",
-    "native:PATH": "the same, kept at their own sizes besides: views are made from those, one by one",
+    "native:PATH": "the same, kept at their own sizes besides",
+    "stream:PATH": "your own images, more than memory holds: those of the next step are read during a step",
+    "stream-native:PATH": "the same, at their own sizes besides",
 }
+FOLDERS = ("folder", "native", "stream", "stream-native")
 TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 
 
@@ -33,15 +44,22 @@ def open_dataset(
     """The data set of this name, on `device`, its images `image_size` pixels wide if given (else their own size).
 
     `root` is where files are looked for and downloaded to: the environment variable ERLANGEN_DATA, or else
-    `~/.cache/erlangen`. `ValueError` for a name that does not exist, an empty folder, an image that cannot be read.
+    `~/.cache/erlangen`. `ValueError` for a name that does not exist, a set that is not there (it says where to get it),
+    an empty folder, an image that cannot be read.
     """
     if image_size is not None and image_size < 8:
         raise ValueError(f"`image_size` (={image_size}) must be at least 8 pixels")
     place = Path(root or os.environ.get("ERLANGEN_DATA", "~/.cache/erlangen")).expanduser()
     kind, _, path = name.partition(":")
-    if kind in ("folder", "native") and path:
-        return folder(Path(path).expanduser(), image_size or 64, kind == "native").to(device)
-    if name == "digits":
+    if kind in FOLDERS and path:
+        data = folder(Path(path).expanduser(), image_size or 64, kind)
+    elif name in ("imagenet", "imagenet-native"):
+        data = imagenet(name, place, image_size or 224)
+    elif name == "tiny-imagenet":
+        data = tiny_imagenet(place, image_size or 64)
+    elif name in STL10:
+        data = stl10(name, place)
+    elif name == "digits":
         data, image_size = digits(), image_size or 16
     elif name == "shapes":
         train, test = draw_shapes(size=image_size or 32)
@@ -91,12 +109,12 @@ def from_torchvision(name: str, root: Path) -> Data:
 def resize(data: Data, size: int) -> Data:
     """Square images of another size: bilinear, antialiased, back to uint8."""
 
-    def of(split: Split) -> Split:
+    def of(split: Source) -> Source:
+        if not isinstance(split, Split) or split.size == size:
+            return split  # what comes from image files has its size from there
         images = torch.cat([_resize(part, size) for part in torch.split(split.images, 4096)])
         return Split(images, split.labels, split.latents)
 
-    if data.size == size:
-        return data
     return Data(data.name, of(data.train), None if data.test is None else of(data.test))
 
 

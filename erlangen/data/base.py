@@ -1,8 +1,9 @@
-"""What a data set is: uint8 tensors on the device. An epoch's order is a permutation from (seed, epoch)."""
+"""What a data set is: splits, in memory or not. An epoch's order is a permutation from (seed, epoch)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -15,6 +16,39 @@ from erlangen.views import Batch, generator
 def epoch_order(n: int, seed: int, epoch: int) -> Int[Tensor, " {n}"]:
     """The order in which an epoch visits n images."""
     return torch.randperm(n, generator=generator(seed, "order", epoch))
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What the loop and the probes need of a split, wherever its images are: `Split` and `Streamed` have it."""
+
+    @property
+    def labels(self) -> Int[Tensor, " n"] | None: ...
+    @property
+    def device(self) -> torch.device:
+        """Where batches are."""
+        ...
+
+    @property
+    def channels(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    def __len__(self) -> int: ...
+    def to(self, device: torch.device | str) -> "Source": ...
+    def take(self, index: Int[Tensor, " k"], then: Int[Tensor, " _"] | None = None) -> Batch:
+        """The images at these places; `then` are those that will be taken next, to be prepared meanwhile."""
+        ...
+
+    def rows(self, seed: int, epoch: int, i: int, size: int) -> Int[Tensor, " m"]:
+        """Which images batch number `i` of an epoch holds, over all ranks: `size`, the last one what is left."""
+        ...
+
+
+def batches(split: Source, index: Int[Tensor, " k"], size: int) -> Iterator[Batch]:
+    """The images at these places, `size` at a time."""
+    parts = torch.split(index, size)
+    for part, then in zip(parts, [*parts[1:], None], strict=True):
+        yield split.take(part, then)
 
 
 @dataclass(frozen=True)
@@ -33,6 +67,18 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def device(self) -> torch.device:
+        return self.images.device
+
+    @property
+    def channels(self) -> int:
+        return self.images.shape[1]
+
+    @property
+    def size(self) -> int:
+        return self.images.shape[-1]
+
     def to(self, device: torch.device | str) -> "Split":
         return Split(
             self.images.to(device),
@@ -41,8 +87,8 @@ class Split:
             None if self.native is None else tuple(x.to(device) for x in self.native),
         )
 
-    def take(self, index: Int[Tensor, " k"]) -> Batch:
-        """The images at these places, on the device of the split."""
+    def take(self, index: Int[Tensor, " k"], then: Int[Tensor, " _"] | None = None) -> Batch:
+        """The images at these places, on the device of the split; there is nothing to prepare."""
         index = index.to(self.images.device, non_blocking=True)
         labels = None if self.labels is None else self.labels[index]
         latents = None if self.latents is None else {name: p[index] for name, p in self.latents.items()}
@@ -59,16 +105,16 @@ class Data:
     """A data set: what is trained on, and what a probe is tested on if the set has it."""
 
     name: str
-    train: Split
-    test: Split | None = None
+    train: Source
+    test: Source | None = None
 
     @property
     def channels(self) -> int:
-        return self.train.images.shape[1]
+        return self.train.channels
 
     @property
     def size(self) -> int:
-        return self.train.images.shape[-1]
+        return self.train.size
 
     def to(self, device: torch.device | str) -> "Data":
         return replace(self, train=self.train.to(device), test=None if self.test is None else self.test.to(device))

@@ -1,8 +1,6 @@
-"""Images from files: folders of any shape, and the idx files of the MNIST family."""
+"""Image files: which there are in a folder, and what is in one."""
 
-import gzip
-import zlib
-from collections.abc import Sequence
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,48 +8,41 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from erlangen.data.base import Data, Split
-
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+Pixels = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]  # (height, width, channels)
 
 
-def folder(path: Path, size: int, native: bool = False) -> Data:
-    """All images below `path`, resized (short side) and cropped (centre) to `size`, in memory as uint8.
+def absent(name: str, home: Path, url: str, layout: str) -> ValueError:
+    """The error for a data set whose files are not there."""
+    return ValueError(
+        f"data set {name!r} is not in {home}: get it from {url}; the folder must hold {layout}. Elsewhere? Then "
+        f"`data_root` (={home.parent}) is the folder that holds {home.name}"
+    )
 
-    With `native` they are kept at their own sizes besides, for views that are made from those.
 
-    `train/` and `test/` (or `val/`) inside are the splits; without them all images are for training. If every image of
-    a split lies in a sub-folder, the sub-folders directly below the split are the classes; else there are no labels.
-    All colour unless all are grey. `ValueError` for an empty folder or an image that cannot be read, with its path.
+def images_below(root: Path) -> list[str]:
+    """The paths of all images below `root`, from there, in the order of their parts; `ValueError` if there are none.
+
+    A class may be a link to a folder, as where some of another data set are chosen; other links are not followed.
     """
-    if not path.is_dir():
-        raise ValueError(f"no folder {path}: give folder:PATH with the path of a folder of images")
-    train, test = path / "train", next((path / name for name in ("test", "val") if (path / name).is_dir()), None)
-    roots = [train, *([test] if test else [])] if train.is_dir() else [path]
-    files = {root: sorted(f for f in root.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file()) for root in roots}
-    for root, found in files.items():
-        if not found:
-            raise ValueError(f"folder {root} holds no images; looked for {' '.join(SUFFIXES)}")
-    grey = all(_is_grey(file) for found in files.values() for file in found)
-    classes = {root: [_class(file, root) for file in found] for root, found in files.items()}
-    names = sorted({name for found in classes.values() for name in found})
-    splits = []
-    for root, found in files.items():
-        images = torch.from_numpy(np.stack([_read(file, size, grey) for file in found]))
-        known = len(names) > 1 and "" not in classes[root]
-        labels = torch.tensor([names.index(name) for name in classes[root]]) if known else None
-        originals = tuple(torch.from_numpy(_read(file, None, grey)).permute(2, 0, 1) for file in found if native)
-        splits.append(Split(images.permute(0, 3, 1, 2).contiguous(), labels, native=originals if native else None))
-    return Data(f"{'native' if native else 'folder'}:{path}", *splits)
+    above = {str(place) for place in (root.resolve(), *root.resolve().parents)}  # where a link would lead in circles
+    links = [link.path for link in os.scandir(root) if link.is_symlink() and os.path.realpath(link) not in above]
+    found = []
+    for start in (str(root), *links):
+        for place, _, names in os.walk(start):
+            files = (os.path.join(place, name) for name in names if os.path.splitext(name)[1].lower() in SUFFIXES)
+            found += [file.removeprefix(os.path.join(root, "")) for file in files]
+    if not found:
+        raise ValueError(f"folder {root} holds no images; looked for {' '.join(SUFFIXES)}")
+    return sorted(found, key=lambda file: file.split(os.sep))
 
 
-def _class(file: Path, root: Path) -> str:
+def class_of(file: str) -> str:
     """The sub-folder directly below the root; none for an image that lies in the root itself."""
-    parts = file.relative_to(root).parts
-    return parts[0] if len(parts) > 1 else ""
+    return file.split(os.sep)[0] if os.sep in file else ""
 
 
-def _is_grey(file: Path) -> bool:
+def is_grey(file: Path) -> bool:
     from PIL import Image
 
     try:
@@ -61,8 +52,8 @@ def _is_grey(file: Path) -> bool:
         raise ValueError(f"cannot read the image {file}: {error}") from error
 
 
-def _read(file: Path, size: int | None, grey: bool) -> "np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]":
-    """(height, width, channels): `size` in both directions, or the image's own size without it."""
+def read(file: Path, grey: bool = False) -> Pixels:
+    """An image at its own size, upright."""
     from PIL import Image, ImageOps
 
     try:
@@ -71,40 +62,19 @@ def _read(file: Path, size: int | None, grey: bool) -> "np.ndarray[tuple[int, in
             if upright.mode == "I;16":  # Pillow's own conversion would clip all above 255 to white
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
             upright = upright.convert("L" if grey else "RGB")
-            if size:
-                upright = ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR)
             return np.array(upright).reshape(upright.height, upright.width, -1)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"cannot read the image {file}: {error}") from error
 
 
+def fit(pixels: Pixels, size: int) -> Pixels:
+    """The middle of an image at `size` in both directions."""
+    from PIL import Image, ImageOps
+
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    return np.array(ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)).reshape(size, size, -1)
+
+
 def read_image(file: Path, size: int) -> UInt8[Tensor, "3 {size} {size}"]:
     """The middle of an image file, in colour, at `size` pixels."""
-    return torch.from_numpy(_read(file, size, grey=False)).permute(2, 0, 1)
-
-
-def idx(roots: Sequence[Path], name: str) -> Data | None:
-    """A data set of the MNIST family from its four idx files, packed or not, in the first of `roots` that has them."""
-    for root in roots:
-        parts = [
-            root / f"{split}-{kind}-ubyte" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
-        ]
-        files = [file if file.exists() else file.with_name(file.name + ".gz") for file in parts]
-        if all(file.exists() for file in files):
-            x, y, x_test, y_test = (_read_idx(file) for file in files)
-            return Data(name, Split(x[:, None], y.long()), Split(x_test[:, None], y_test.long()))
-    return None
-
-
-def _read_idx(file: Path) -> UInt8[Tensor, "..."]:
-    try:
-        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    except (EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"cannot read {file}, it may be cut off: {error}") from error
-    if content[:3] != b"\x00\x00\x08" or len(content) < 8 or len(content) < 4 + 4 * content[3]:
-        raise ValueError(f"{file} is no idx file of bytes")
-    shape = np.frombuffer(content, ">i4", content[3], 4)
-    values = np.frombuffer(content, np.uint8, offset=4 + 4 * content[3])
-    if values.size != int(np.prod(shape)):
-        raise ValueError(f"{file} is cut off: it holds {values.size} values, its header says {int(np.prod(shape))}")
-    return torch.from_numpy(values.reshape(shape).copy())
+    return torch.from_numpy(fit(read(file), size)).permute(2, 0, 1)

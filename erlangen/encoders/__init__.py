@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from erlangen.encoders.frozen import Frozen, Pixels
-from erlangen.encoders.resnet import resnet
+from erlangen.encoders.resnet import NAMES, resnet
 from erlangen.encoders.small import Small
 from erlangen.names import lookup, unknown
 from erlangen.nets import Encoder, Normalize, differing
@@ -15,6 +15,10 @@ ENCODERS = {
     "small": "a convnet that trains in seconds on two CPU cores",
     "resnet18": "ResNet-18, its stem chosen by the size of the image",
     "resnet50": "ResNet-50, its stem chosen by the size of the image",
+    "resnet50w3": "any ResNet so many times as wide: resnet18w3, resnet18w2",
+    "resnet50d8192": "any ResNet with ISSL's block that changes its width at the end: resnet18d128, resnet18w2d2048",
+    "resnet18-kth": "ResNet-18 as Keras makes it (KTH's study of BYOL, SimSiam and DirectPred)",
+    "efficientnet_v2_s": "EfficientNetV2-S as ReLIC takes it (torchvision)",
     "pixels": "no network: the image itself, the baseline of every table",
     "timm/NAME": "any model of timm, e.g. timm/vit_small_patch16_224",
 }
@@ -33,22 +37,32 @@ def build_encoder(
     """A new encoder for square images of `channels` and `size` pixels.
 
     Its first layer normalises by `mean` and `std` per channel: ImageNet's unless given (0.5 and 0.25 if the images do
-    not have three channels). `stem` is that of a ResNet: `cifar` below 50 px, `issl` below 100 px, else `imagenet`.
-    `ValueError` for a name that does not exist, with the nearest that does.
+    not have three channels). `stem` is that of a ResNet: `cifar` below 50 px, `issl` below 100 px, else `imagenet`; of
+    `resnet18-kth`: `cifar` at 32 px, else `imagenet`. `ValueError` for a name that does not exist, with the nearest
+    that does, and for a width that a ResNet cannot be changed to.
     """
     if channels == 3:
         mean, std = mean or IMAGENET[0], std or IMAGENET[1]
     mean, std = tuple(mean or (0.5,) * channels), tuple(std or (0.25,) * channels)
-    if not len(mean) == len(std) == channels:
-        raise ValueError(f"`mean` (={mean}) and `std` (={std}) need one number for each of `channels` (={channels})")
+    if not len(mean) == len(std) == channels or not min(std) > 0:
+        raise ValueError(
+            f"`mean` (={mean}) and `std` (={std}) need one number for each of `channels` (={channels}), `std` above 0; "
+            "None stands for the usual ones"
+        )
+    if not stem and name == "resnet18-kth":
+        stem = "cifar" if size == 32 else "imagenet"
     stem = stem or ("cifar" if size < 50 else "issl" if size < 100 else "imagenet")
     lookup("stem", stem, dict.fromkeys(STEMS))
     normalize = Normalize(mean, std)
     encoder: Encoder
     if name == "small":
         encoder = Small(normalize)
-    elif name in ("resnet18", "resnet50"):
-        encoder = resnet(name, normalize, stem)
+    elif NAMES.fullmatch(name):
+        encoder = resnet(name, normalize, stem, size)
+    elif name == "efficientnet_v2_s":
+        from erlangen.encoders.efficientnet import EfficientNetV2S
+
+        encoder = EfficientNetV2S(normalize)
     elif name == "pixels":
         encoder = Pixels(channels, size)
     elif name.startswith("timm/"):

@@ -21,6 +21,7 @@ def log_target(
     `vm`: von Mises on the circle, `width` its concentration; `ga`: a Gaussian cut off at 0 and 1, `width` its standard
     deviation. As in the authors' code the quadrature has 100 points per bin and includes both ends of [0, 1]
     (arXiv:2306.16058, sec. 3). Computed in the log domain: no bin is ever exactly 0, however narrow the density.
+    Two bins, `ga` of width 0.2 at g = 0: the second has the share that a Gaussian cut at 0 and 5 has beyond 2.5: 0.0123.
     """
     x = torch.linspace(0, 1, FINE * bins, dtype=g.dtype, device=g.device)
     if kind == "vm":
@@ -32,7 +33,10 @@ def log_target(
 
 @exact
 def jensen_shannon(log_p: Float[Tensor, "n k"], log_q: Float[Tensor, "n k"]) -> Float[Tensor, ""]:
-    """Jensen-Shannon divergence in nats between rows of log probabilities, mean over the rows: 0 to ln 2."""
+    """Jensen-Shannon divergence in nats between rows of log probabilities, mean over the rows: 0 to ln 2.
+
+    With m = (p + q) / 2: (KL(p || m) + KL(q || m)) / 2. Of (1/4, 3/4) and (3/4, 1/4): 3/4 ln 3 - ln 2 = 0.1308.
+    """
     log_m = torch.logaddexp(log_p, log_q) - math.log(2)
     divergence = log_p.exp() * (log_p - log_m) + log_q.exp() * (log_q - log_m)
     return 0.5 * divergence.sum(-1).mean()

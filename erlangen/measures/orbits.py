@@ -85,7 +85,7 @@ def measure(
     probed = classifier(h_train, labels, seed=seed) if labels is not None and truth is not None else None
     results: dict[str, Any] = {}
     for transform, name, space, grid in sweeps:
-        grid = grid.to(data.train.images.device)
+        grid = grid.to(data.train.device)
         moved = orbit(encoder, transform, name, test[0], grid)
         cosine = invariance(h_test, moved)
         decoded, penalty = decodability(orbit(encoder, transform, name, train[0], grid), moved, space.embed(grid), seed)

@@ -1,19 +1,22 @@
 """SimCLR (Chen et al. 2020, arXiv:2002.05709), Algorithm 1; its forms in ISSL and in DUET's code are values of fields.
 
-ISSL: `SimCLR(temperature=0.07, hidden=(1024,), last_norm=True)`.
+ISSL: `SimCLR(temperature=0.07, hidden=(1024,), last_norm=True, init="issl")`.
 DUET: `SimCLR(temperature=0.1, hidden=(2048, 2048), hidden_bias=True, last_norm=True, one_batch=False, scale=2.0)`.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from erlangen import losses
 from erlangen.dist import gather
+from erlangen.heads import std_init_
 from erlangen.methods.base import Clock, Output, pair
+from erlangen.names import lookup
 from erlangen.nets import Branch, Encoder, mlp
 from erlangen.views import View
 
@@ -27,8 +30,10 @@ class SimCLR:
     last_norm: bool = False  # BatchNorm after the projector
     one_batch: bool = True  # BatchNorm's statistics over both views together; else view by view
     scale: float = 1.0  # of the loss: 2 is the sum of both directions
+    init: Literal["torch", "issl"] = "torch"  # of the projector
 
     def __post_init__(self) -> None:
+        lookup("init", self.init, dict.fromkeys(("torch", "issl")))
         if not self.temperature > 0:
             raise ValueError(f"`temperature` (={self.temperature}) must be above 0")
         if not 0 < self.scale < math.inf:
@@ -36,7 +41,7 @@ class SimCLR:
 
     def build(self, encoder: Encoder) -> Branch:
         projector = mlp(encoder.dim, *self.hidden, self.out, bias=self.hidden_bias, last_norm=self.last_norm)
-        return Branch(encoder, projector)
+        return Branch(encoder, std_init_(projector) if self.init == "issl" else projector)
 
     def loss(self, nets: Branch, views: Sequence[View]) -> Output:
         view1, view2 = pair(views)
@@ -46,8 +51,12 @@ class SimCLR:
         else:
             (h1, z1), (h2, z2) = nets(view1.images), nets(view2.images)
         every1, every2 = gather(z1), gather(z2)
-        loss = self.scale * losses.nt_xent(every1, every2, self.temperature)
-        return Output(loss, [h1, h2], [z1, z2], negatives=2 * len(every1) - 2)
+        loss = losses.nt_xent(every1, every2, self.temperature)
+        candidates = 2 * len(every1) - 1
+        values = {"hat_H_m": math.log(candidates), "n_negatives": candidates, "temperature": self.temperature}
+        logs = {name: loss.new_full((), value) for name, value in values.items()}
+        logs["I_q_zm"] = logs["hat_H_m"] - loss.detach()  # how much is told of the positives at least, in nats
+        return Output(self.scale * loss, [h1, h2], [z1, z2], logs, negatives=candidates - 1)
 
     def couples(self) -> bool:
         return True

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from erlangen.data.base import Data
 from erlangen.dist import gather
-from erlangen.encoders.frozen import represent
 from erlangen.methods.base import Clock, Learner, Output
-from erlangen.probes import labelled
+from erlangen.probes import features, labelled
 from erlangen.solvers import knn_accuracy
 from erlangen.views import Batch, generator
 
@@ -32,11 +31,10 @@ class OnlineKNN:
         if clock.step % (self.every * clock.steps_per_epoch) and clock.step != clock.steps:
             return {}
         train, test = labelled(self.data)
-        assert test.labels is not None
-        known = train.take(torch.randperm(len(train), generator=generator("online knn"))[: self.bank])
-        assert known.labels is not None
-        bank, x = represent(learner.encoder, known.images), represent(learner.encoder, test.images)
-        return {"online_knn": knn_accuracy(bank, known.labels, x, test.labels)}
+        assert train.labels is not None and test.labels is not None
+        known = torch.randperm(len(train), generator=generator("online knn"))[: self.bank]
+        bank, x = features(learner.encoder, train, known), features(learner.encoder, test)
+        return {"online_knn": knn_accuracy(bank, train.labels[known.to(train.device)], x, test.labels)}
 
 
 class OnlineLinear(nn.Module):
@@ -54,7 +52,7 @@ class OnlineLinear(nn.Module):
         self.norm = nn.BatchNorm1d(dim, affine=False)
         self.linear = nn.Linear(dim, int(train.labels.max()) + 1)
         nn.init.zeros_(self.linear.weight)
-        self.to(train.images.device)
+        self.to(train.device)
         self.adam = torch.optim.Adam(self.linear.parameters(), lr=1e-3)
 
     def __call__(self, clock: Clock, learner: Learner[Any], output: Output, batch: Batch) -> Mapping[str, float]:
@@ -74,7 +72,7 @@ class OnlineLinear(nn.Module):
     def accuracy(self, learner: Learner[Any]) -> float:
         _, test = labelled(self.data)
         assert test.labels is not None
-        h = represent(learner.encoder, test.images).to(self.linear.weight)
+        h = features(learner.encoder, test).to(self.linear.weight)
         logits = self.linear(self.norm.eval()(h))
         return float((logits.argmax(1) == test.labels).float().mean())
 

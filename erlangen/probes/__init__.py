@@ -2,14 +2,24 @@
 
 from typing import Any
 
-from torch import nn
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
-from erlangen.data.base import Data, Split
+from erlangen.data.base import Data, Source, batches
 from erlangen.encoders.frozen import represent
 from erlangen.solvers import classifier, knn_accuracy
 
 
-def labelled(data: Data) -> tuple[Split, Split]:
+def features(
+    encoder: nn.Module, split: Source, index: Int[Tensor, " k"] | None = None, size: int = 512
+) -> Float[Tensor, "k d"]:
+    """What the encoder makes of a split's images, or of those at these places, `size` at a time: all need no room."""
+    index = torch.arange(len(split)) if index is None else index
+    return torch.cat([represent(encoder, batch.images) for batch in batches(split, index, size)])
+
+
+def labelled(data: Data) -> tuple[Source, Source]:
     """The two labelled halves that a probe needs; `ValueError` if the data lack one."""
     if data.train.labels is None or data.test is None or data.test.labels is None:
         raise ValueError(f"a probe needs labelled train and test images; data {data.name!r} lack them: name other data")
@@ -24,7 +34,7 @@ def probe(encoder: nn.Module, data: Data, k: int = 20, temperature: float = 0.07
     """
     train, test = labelled(data)
     assert train.labels is not None and test.labels is not None
-    bank, x = represent(encoder, train.images), represent(encoder, test.images)
+    bank, x = features(encoder, train), features(encoder, test)
     linear = classifier(bank, train.labels, seed=seed)
     shared = {"features": "encoder, eval mode, float32", "train": len(bank), "test": len(x), "data": data.name}
     predicted = linear(x).argmax(1)

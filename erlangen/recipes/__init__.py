@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from erlangen.names import lookup
-from erlangen.recipes import basics, duet, issl, quickstart
+from erlangen.recipes import baselines, basics, duet, dynamics, invariances, issl, quickstart, relic
 from erlangen.recipes.base import Recipe, Run, change, train
 
-RECIPES: Mapping[str, Recipe] = {**basics.RECIPES, **duet.RECIPES, **issl.RECIPES, **quickstart.RECIPES}
+ROOMS = (basics, baselines, issl, relic, invariances, dynamics, duet, quickstart)
+RECIPES: Mapping[str, Recipe] = {name: each for room in ROOMS for name, each in room.RECIPES.items()}
 
 
 def recipe(name: str, **changes: Any) -> Recipe:

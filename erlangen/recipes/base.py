@@ -19,7 +19,7 @@ from erlangen.journal import read
 from erlangen.methods.base import AnyMethod, Learner
 from erlangen.names import unknown
 from erlangen.nets import Encoder, differing
-from erlangen.observers import CollapseMonitor, OnlineKNN, OnlineLinear
+from erlangen.observers import ETF, CollapseMonitor, EigenspaceTracking, OnlineKNN, OnlineLinear
 from erlangen.optim import SGD, Optim
 from erlangen.pipelines import with_pipelines
 from erlangen.runs import locked, prepare, refuse, resolved
@@ -44,6 +44,8 @@ class Recipe:
     probe_data: str | None = None  # labelled data for the online probes, if `data` has no labels
     data_root: str | None = None  # where data sets are looked for and downloaded to
     image_size: int | None = None  # pixels; the data's own size unless given
+    mean: tuple[float, ...] | None = None  # that the encoder subtracts from each channel; ImageNet's unless given
+    std: tuple[float, ...] | None = None  # that it divides by
     monitors: tuple[Literal["etf", "eigenspace"], ...] = ()
     """What else is watched: etf (ISSL's distance to an equiangular tight frame), eigenspace (of a predictor; arrays in
     eigenspace.jsonl)."""
@@ -80,7 +82,7 @@ def train(
         encoder = new_encoder(recipe, data, begun)
         views = recipe.views.build(data.channels, data.size)
         views = with_pipelines(views, compiled=recipe.compile_views, channels_last=config.channels_last)
-        watching = [*default_observers(recipe, data, encoder, device), *observers]
+        watching = [*default_observers(recipe, data, encoder, device, folder), *observers]
         start, tracks = time.perf_counter(), list[Tracker]()
         if folder:
             on_rank_0(partial(_take, folder, recipe, resume, open_files, tracks))
@@ -112,7 +114,7 @@ def new_encoder(recipe: Recipe, data: Data, begun: bool = False) -> Encoder:
     Of a run that has `begun` its checkpoint has them: the file may be gone.
     """
     torch.manual_seed(mix(recipe.train.seed, "encoder"))
-    encoder = build_encoder(recipe.encoder, data.channels, data.size, recipe.stem)
+    encoder = build_encoder(recipe.encoder, data.channels, data.size, recipe.stem, recipe.mean, recipe.std)
     if recipe.train.init_from and not begun and recipe.train.init_from.endswith(".safetensors"):
         given = load_encoder(recipe.train.init_from).state_dict()
         if wrong := differing(encoder.state_dict(), given):
@@ -135,13 +137,19 @@ def whole_encoder(learner: Learner[Any], recipe: Recipe, data: Data) -> Encoder:
     return encoder
 
 
-def default_observers(recipe: Recipe, data: Data, encoder: Encoder, device: torch.device) -> list[Observer]:
-    """The collapse monitor; kNN and a linear probe where there are labels.
+def default_observers(
+    recipe: Recipe, data: Data, encoder: Encoder, device: torch.device, folder: Path | None = None
+) -> list[Observer]:
+    """The collapse monitor and the recipe's `monitors`; kNN and a linear probe where there are labels.
 
     The linear probe learns from the training batches, so it needs the labels of `data`; `probe_data` gets kNN alone.
     """
     config = recipe.train
     watching: list[Observer] = [CollapseMonitor(config.log_every)]
+    if "etf" in recipe.monitors:
+        watching.append(ETF(config.log_every, encoder.dim).to(device))
+    if "eigenspace" in recipe.monitors:
+        watching.append(EigenspaceTracking(folder=folder))
     probed = data
     if recipe.probe_data:
         with rank_0_first():

@@ -121,7 +121,8 @@ def html(report: dict[str, Any], measured: dict[str, dict[str, Any]], data: Data
     assert data.test is not None
     degrees = list(range(0, 360, 30))
     angles = torch.tensor([degrees], dtype=torch.float32).deg2rad().mT
-    turned = [replay(x.expand(12, -1, -1, -1), [Rotation()], {"rotation": angles}).images for x in data.test.images[:2]]
+    shown = data.test.take(torch.arange(2)).images
+    turned = [replay(x.expand(12, -1, -1, -1), [Rotation()], {"rotation": angles}).images for x in shown]
     return page.page(
         "Erlangen quickstart: what a representation keeps of a rotation",
         page.paragraph(

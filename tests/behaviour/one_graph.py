@@ -36,6 +36,7 @@ def graphs(name: str, method: Any) -> bool:
     nn.Module.compile(net, backend=counts, fullgraph=True)
     for each in (plain, net):
         for seed in (0, 1):
+            torch.manual_seed(seed)  # of what a method draws
             torch.autograd.backward(each(views(seed=seed)).loss)
     worst = difference(plain, net)
     print(f"compile: {name}: {counts.frame_count} graph, worst difference {worst:.0e}")

@@ -10,7 +10,10 @@ import torch
 from erlangen.data.base import Split
 from erlangen.encoders import build_encoder
 from erlangen.methods import discover
+from erlangen.methods.dino import DINO
 from erlangen.methods.duet import DUET
+from erlangen.methods.moco import MoCo
+from erlangen.methods.relic import ReLIC
 from erlangen.methods.simclr import SimCLR
 from erlangen.optim import SGD, Cosine
 from erlangen.train import TrainConfig
@@ -20,6 +23,7 @@ from erlangen.views import Batch, Draws, View, generator
 Call = Callable[..., tuple[int, str, str]]
 POLICY = SimCLRViews(rotation=1.0)
 OPTIM = SGD(lr=0.05, schedule=Cosine(warmup=1))
+SMALL = {"out": 16, "classes": 24, "bottleneck": 16, "queue": 32 * 11 * 17}  # whole batches of 32, 22 and 17 images
 
 
 def shrink(method: Any) -> Any:
@@ -29,8 +33,8 @@ def shrink(method: Any) -> Any:
         if f.name == "hidden":
             value = getattr(method, f.name)
             sizes["hidden"] = (32,) * len(value) if isinstance(value, tuple) else 32
-        if f.name == "out":
-            sizes["out"] = 16
+        elif f.name in SMALL:
+            sizes[f.name] = SMALL[f.name]
     return replace(method, **sizes)
 
 
@@ -41,7 +45,11 @@ VARIANTS = {
         SimCLR(temperature=0.1, hidden=(64, 64), hidden_bias=True, last_norm=True, one_batch=False, scale=2.0)
     ),
     "DUET, Gaussian, sum": shrink(DUET(target="ga", marginal="sum", weight=100.0)),
+    "MoCo, two groups": shrink(MoCo(bn_groups=2)),
+    "ReLIC, sigmoid, pairs": shrink(ReLIC(contrast="sigmoid", kl="two_pairs")),
+    "DINO as in ISSL": shrink(DINO(norm=True, sphere="hidden", own_head=True, centering="direction", ticks=2)),
 }
+FALLING = ("BarlowTwins", "BYOL", "CISSL", "DUET", "ReLIC", "SimCLR", "VICReg")  # the loss, on a few images
 
 
 def colours(n: int = 64, size: int = 16) -> Split:

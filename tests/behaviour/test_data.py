@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from erlangen.data import DATASETS, Split, open_dataset
+from erlangen.data import DATASETS, Split, Streamed, open_dataset
 from erlangen.encoders import build_encoder
 from erlangen.encoders.frozen import represent
 from erlangen.measures import measure
@@ -311,6 +311,157 @@ def test_native_folders_keep_the_originals(tmp_path):
     # a kernel of 33 pixels does not fit the packed images: it is the originals that are blurred
     with pytest.raises(ValueError, match="`kernel` .=33."):
         Pipeline(transforms)(packed.train.take(torch.arange(2)), Draws(generator(0)))
+
+
+def photo(path: Path, value: int, size: tuple[int, int] = (64, 64)) -> None:
+    """A colour image of one value; lossless, although these sets call them JPEG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (value, 0, 0)).save(path, "PNG")
+
+
+def tiny_imagenet(root: Path, layout: str) -> None:
+    """Two classes: images 10 and 11 of one and 20 of the other to train on, 12 and 21, 22 to test on."""
+    home = root / "tiny-imagenet-200"
+    inside = {"zip": "images/", "issl": "", "val": ""}[layout]
+    for kind, value in (("n02", 10), ("n02", 11), ("n01", 20)):
+        photo(home / "train" / kind / f"{inside}{kind}_{value}.JPEG", value)
+    held_out = [("val_0", "n02", 12), ("val_1", "n01", 21), ("val_10", "n01", 22)]
+    for name, kind, value in held_out:
+        place = {"zip": "val/images", "issl": f"test/{kind}", "val": f"val/{kind}"}[layout]
+        photo(home / place / f"{name}.JPEG", value)
+    if layout == "zip":
+        lines = [f"{name}.JPEG\t{kind}\t0\t32\t44\t62\n" for name, kind, _ in held_out[::-1]]
+        (home / "val" / "val_annotations.txt").write_text("".join(lines))
+        photo(home / "test" / "images" / "test_0.JPEG", 99)  # whose labels nobody has
+
+
+@pytest.mark.parametrize("layout", ["zip", "issl", "val"])
+def test_tiny_imagenet_is_read(layout, tmp_path):
+    """As the zip has it and as ISSL has: 64 px in memory, the validation images to test on, classes by their name."""
+    tiny_imagenet(tmp_path, layout)
+    data = open_dataset("tiny-imagenet", str(tmp_path))
+    assert isinstance(data.train, Split) and data.train.images.shape == (3, 3, 64, 64) and data.name == "tiny-imagenet"
+    for split, expected in ((data.train, {20: 0, 10: 1, 11: 1}), (data.test, {21: 0, 22: 0, 12: 1})):
+        assert dict(zip(split.images[:, 0, 9, 9].tolist(), split.labels.tolist(), strict=True)) == expected
+    assert open_dataset("tiny-imagenet", str(tmp_path), image_size=32).test.images.shape == (3, 3, 32, 32)
+
+
+def test_a_tiny_imagenet_that_is_not_whole_is_named(tmp_path):
+    """A validation image without a class, a class that is not trained on, no validation images."""
+    tiny_imagenet(tmp_path, "zip")
+    home = tmp_path / "tiny-imagenet-200"
+    table = home / "val" / "val_annotations.txt"
+    table.write_text(table.read_text().replace("val_10.JPEG\tn01", "val_10.JPEG\tn03"))
+    with pytest.raises(ValueError, match=f"{re.escape(str(table))} does not give .* val_10.JPEG"):
+        open_dataset("tiny-imagenet", str(tmp_path))
+    table.unlink()
+    with pytest.raises(ValueError, match="'tiny-imagenet' is not in"):  # test/images is no class
+        open_dataset("tiny-imagenet", str(tmp_path))
+    for kind in ("n01", "n03"):
+        photo(home / "test" / kind / "val_0.JPEG", 1)
+    (home / "test" / "images" / "test_0.JPEG").unlink()
+    with pytest.raises(ValueError, match=f"{re.escape(str(home / 'test' / 'n03'))} is not one of the 2 classes"):
+        open_dataset("tiny-imagenet", str(tmp_path))
+
+
+def stl10(root: Path) -> dict[str, np.ndarray]:
+    """Three train images, two test images, four without labels; (n, 3, rows, columns), as written column by column."""
+    source = np.random.default_rng(0)
+    home = root / "stl10_binary"
+    home.mkdir()
+    parts = {"train": 3, "test": 2, "unlabeled": 4}
+    images = {name: source.integers(0, 256, (n, 3, 96, 96), np.uint8) for name, n in parts.items()}
+    for name, x in images.items():
+        with open(home / f"{name}_X.bin", "wb") as file:
+            for image in x:
+                for channel in image:
+                    for column in range(96):
+                        file.write(channel[:, column].tobytes())
+    (home / "train_y.bin").write_bytes(bytes([1, 10, 3]))
+    (home / "test_y.bin").write_bytes(bytes([2, 7]))
+    return images
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "labels"),
+    [
+        ("stl10", ("train",), [0, 9, 2]),
+        ("stl10-unlabeled", ("unlabeled",), None),
+        ("stl10-train+unlabeled", ("train", "unlabeled"), None),
+    ],
+)
+def test_stl10_is_read(name, parts, labels, tmp_path):
+    """Upright, byte for byte; labels from 0, and none where some images have none."""
+    images = stl10(tmp_path)
+    data = open_dataset(name, str(tmp_path))
+    assert np.array_equal(data.train.images.numpy(), np.concatenate([images[part] for part in parts]))
+    assert np.array_equal(data.test.images.numpy(), images["test"]) and data.test.labels.tolist() == [1, 6]
+    assert (None if data.train.labels is None else data.train.labels.tolist()) == labels
+    assert data.train.images.is_contiguous() and (data.channels, data.size) == (3, 96)
+    assert open_dataset(name, str(tmp_path), image_size=48).size == 48
+
+
+def test_a_cut_off_stl10_is_named(tmp_path):
+    """Half an image, no image, fewer labels than images, a label that is none."""
+    stl10(tmp_path)
+    home = tmp_path / "stl10_binary"
+    for file, content, why in (
+        ("test_y.bin", bytes([1]), "does not hold a label"),
+        ("train_y.bin", bytes([1, 2, 11]), "does not hold a label"),
+        ("train_y.bin", bytes([0, 1, 2]), "does not hold a label"),
+        ("test_X.bin", b"", "is cut off"),
+        ("train_X.bin", bytes(100), "is cut off"),
+    ):
+        whole = (home / file).read_bytes()
+        (home / file).write_bytes(content)
+        with pytest.raises(ValueError, match=f"{re.escape(str(home / file))} {why}"):
+            open_dataset("stl10", str(tmp_path))
+        (home / file).write_bytes(whole)
+
+
+def test_imagenet_is_streamed(tmp_path):
+    """Its validation images are to test on; 224 px, and beside them the originals if they are asked for."""
+    for split, count in (("train", 3), ("val", 1)):
+        for i, kind in enumerate(("n01440764", "n01443537")):
+            for j in range(count):
+                photo(tmp_path / "imagenet" / split / kind / f"{kind}_{j}.JPEG", 100 * i + j, (30 + j, 20))
+    data, native = (open_dataset(name, str(tmp_path)) for name in ("imagenet", "imagenet-native"))
+    assert isinstance(data.train, Streamed) and isinstance(data.test, Streamed)
+    assert (data.name, native.name, data.channels, data.size) == ("imagenet", "imagenet-native", 3, 224)
+    assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1] and data.test.labels.tolist() == [0, 1]
+    batch, originals = (split.take(torch.tensor([5, 0])) for split in (data.train, native.train))
+    assert batch.images[:, 0, 9, 9].tolist() == [102, 0] and batch.native is None
+    assert torch.equal(batch.images, originals.images)
+    assert [tuple(x.shape) for x in originals.native] == [(3, 20, 32), (3, 20, 30)]
+
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "home", "holds"),
+    [
+        ("tiny-imagenet", "tiny-imagenet-200", ["val/val_annotations.txt", "train/CLASS/images/*.JPEG"]),
+        ("stl10", "stl10_binary", ["train_X.bin", "unlabeled_X.bin"]),
+        ("stl10-unlabeled", "stl10_binary", ["train_X.bin", "unlabeled_X.bin"]),
+        ("stl10-train+unlabeled", "stl10_binary", ["train_X.bin", "unlabeled_X.bin"]),
+        ("imagenet", "imagenet", ["train/CLASS/*.JPEG", "val/CLASS/*.JPEG"]),
+        ("imagenet-native", "imagenet", ["train/CLASS/*.JPEG", "val/CLASS/*.JPEG"]),
+    ],
+)
+def test_a_missing_set_says_how_to_get_it(name, home, holds, tmp_path):
+    """Where it was looked for, where it is to be had (as the document says), and which files the folder must hold."""
+    with pytest.raises(ValueError, match=re.escape(f"data set {name!r} is not in {tmp_path / home}: ")) as caught:
+        open_dataset(name, str(tmp_path))
+    text = str(caught.value)
+    url = re.search(r"https?://[^\s;]+", text)[0]
+    assert f"| {url} |" in DOCUMENT and all(part in text for part in holds)
+
+
+def test_the_document_has_every_data_set():
+    """docs/data.md has a row for each name that can be opened."""
+    rows = re.findall(r"^\| `([^`]+)` \|", DOCUMENT, re.M)
+    assert set(rows) == set(DATASETS)
 
 
 def test_images_of_a_data_set_are_bytes(unchecked):

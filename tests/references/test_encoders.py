@@ -1,6 +1,8 @@
 """Encoders against torchvision and timm; saved and loaded; run over images."""
 
+import math
 import re
+import sys
 
 import pytest
 import timm
@@ -9,6 +11,7 @@ import torchvision
 from safetensors.torch import load_file, save_file
 
 from erlangen.encoders import build_encoder, load_encoder, save_encoder
+from erlangen.encoders.expansion import BottleneckExpand
 from erlangen.encoders.frozen import Frozen, Pixels, represent
 from erlangen.nets import Encoder
 
@@ -64,6 +67,150 @@ def test_normalisation_is_the_first_layer():
         build_encoder("small", 1, 16, mean=[0.5, 0.5, 0.5])
 
 
+def on_meta(name: str, size: int, channels: int = 3, **values) -> Encoder:
+    """The network without memory for it."""
+    with torch.device("meta"):
+        return build_encoder(name, channels, size, **values)
+
+
+def count(encoder: torch.nn.Module) -> int:
+    return sum(p.numel() for p in encoder.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "dim", "parameters"),
+    [
+        ("resnet18", 224, 512, 11_176_512),
+        ("resnet18", 32, 512, 11_168_832),
+        ("resnet18w3", 224, 1536, 100_474_560),
+        ("resnet50", 224, 2048, 23_508_032),
+        ("resnet50w3", 224, 6144, 211_197_120),
+        ("resnet18-kth", 32, 512, 11_173_632),
+    ],
+)
+def test_networks_have_their_published_sizes(name, size, dim, parameters):
+    """Width and trainable parameters of each backbone without a head, as the systems have counted them."""
+    encoder = on_meta(name, size)
+    assert (encoder.dim, count(encoder)) == (dim, parameters)
+    assert encoder(torch.empty(2, 3, size, size, device="meta")).shape == (2, dim)
+
+
+@pytest.mark.parametrize(("width", "added"), [(128, 2_689_280), (512, 2_886_656), (2048, 3_676_160), (8192, 6_834_176)])
+def test_a_changed_width_adds_its_parameters(width, added):
+    """What ISSL's block adds to a ResNet-18."""
+    assert count(on_meta(f"resnet18d{width}", 64)) - count(on_meta("resnet18", 64)) == added
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18d16384", "resnet50d128", "resnet50d16384", "resnet18w3d3072", "resnet18w2d3"]
+)
+def test_every_width_is_given_back(name):
+    """Up to 16,384 numbers, of wider networks too: the width in the name is that of the representation."""
+    encoder, width = on_meta(name, 64), int(name.partition("d")[2])
+    assert encoder(torch.empty(2, 3, 64, 64, device="meta")).shape == (2, encoder.dim) == (2, width)
+
+
+@pytest.mark.parametrize(("name", "near"), [("resnet18d700", "512 or 1024"), ("resnet18w3d4000", "3072 or 4608")])
+def test_a_width_that_does_not_fit_is_refused(name, near):
+    """Neither less than the network's own nor a multiple of it: the two nearest are named."""
+    with pytest.raises(ValueError, match=rf"`outputs` \(={name.partition('d')[2]}\) .* take {near}"):
+        on_meta(name, 64)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_wide_networks_are_wide_everywhere(name):
+    """Every number of channels but that of the image is `widen` times torchvision's; names and kernels are the same."""
+    with torch.device("meta"):
+        theirs = getattr(torchvision.models, name)(weights=None)
+    wide, plain = on_meta(f"{name}w3", 224).state_dict(), theirs.state_dict()
+    assert set(plain) - set(wide) == {"fc.weight", "fc.bias"} and set(wide) < set(plain)
+    for key, value in wide.items():
+        colours = 1 if key == "conv1.weight" else 3
+        factors = [3, colours, 1, 1][: plain[key].ndim]
+        assert list(value.shape) == [f * n for f, n in zip(factors, plain[key].shape, strict=True)], key
+
+
+def test_the_resizer_stands_before_the_mean():
+    """As in ISSL's files: with `resizer` called `avgpool.0` the weights are those of a torchvision ResNet."""
+    ours = build_encoder("resnet18d1024", 3, 224, **PLAIN)
+    stir(ours)
+    theirs = torchvision.models.resnet18(weights=None)
+    theirs.avgpool = torch.nn.Sequential(BottleneckExpand(512, 1024), theirs.avgpool)
+    theirs.fc = torch.nn.Identity()
+    theirs.load_state_dict({re.sub("^resizer", "avgpool.0", key): t for key, t in ours.state_dict().items()})
+    x = images(size=64)
+    with torch.no_grad():
+        h = ours.eval()(x)
+        torch.testing.assert_close(theirs.eval()(x), h, rtol=1e-4, atol=1e-5)
+        assert h.std() > 0.01 and ours.layers[-1] == "resizer"
+
+
+def spread(weight: torch.Tensor) -> float:
+    return float(weight.detach().std())
+
+
+def test_issl_has_its_own_weights():
+    """Stem and resizer: normal, 1 / sqrt(fan_in) / 0.8796 wide, not cut off; the first of the resizer 1 / sqrt(512)."""
+    torch.manual_seed(0)
+    encoder = build_encoder("resnet18d128", 3, 64)
+    narrow = [(encoder.conv1, 27), (encoder.resizer.conv2, 4608), (encoder.resizer.conv3, 512)]
+    for conv, inputs in narrow:
+        std = 1 / math.sqrt(inputs) / 0.87962566103423978
+        assert spread(conv.weight) == pytest.approx(std, rel=0.06 if inputs == 27 else 0.01)
+        assert conv.weight.abs().max() > 2.5 * std
+    assert spread(encoder.resizer.conv1.weight) == pytest.approx(1 / math.sqrt(512), rel=0.01)
+    assert spread(build_encoder("resnet18", 3, 32).conv1.weight) == pytest.approx(math.sqrt(2 / (64 * 9)), rel=0.06)
+    assert spread(encoder.layer4[1].conv2.weight) == pytest.approx(math.sqrt(2 / (512 * 9)), rel=0.01)
+
+
+@pytest.mark.parametrize(("size", "pools"), [(32, False), (49, False), (50, True), (99, True)])
+def test_issl_pools_from_50_pixels(size, pools):
+    """The stem that ISSL has for small images, asked for by name or by size."""
+    encoder = on_meta("resnet18", size, stem="issl")
+    assert isinstance(encoder.maxpool, torch.nn.MaxPool2d) == pools and encoder.conv1.kernel_size == (3, 3)
+
+
+@pytest.mark.parametrize(("size", "kernel"), [(28, 7), (32, 3), (64, 7), (96, 7)])
+def test_the_kth_network_is_as_keras_makes_it(size, kernel):
+    """Biases, Glorot's uniform weights, Keras' BatchNorm; 3x3 without pool at 32 px alone."""
+    torch.manual_seed(0)
+    encoder = build_encoder("resnet18-kth", 3, size)
+    assert encoder.conv1.kernel_size == (kernel, kernel)
+    assert isinstance(encoder.maxpool, torch.nn.MaxPool2d) == (kernel == 7)
+    modules = list(encoder.modules())
+    for conv in (m for m in modules if isinstance(m, torch.nn.Conv2d)):
+        outputs, inputs, *field = conv.weight.shape
+        bound = math.sqrt(6 / ((inputs + outputs) * math.prod(field)))
+        assert 0.98 * bound < conv.weight.abs().max() <= bound and spread(conv.weight) > 0.55 * bound
+        assert conv.bias.shape == (outputs,) and not conv.bias.any()
+    norms = [m for m in modules if isinstance(m, torch.nn.BatchNorm2d)]
+    assert {(m.eps, m.momentum) for m in norms} == {(1e-3, 0.01)} and len(norms) == 20
+
+
+def test_efficientnet_is_torchvision():
+    """Its features and their mean, as ReLIC wraps it: the same weights under `stages`, the same output and maps."""
+    theirs = torchvision.models.efficientnet_v2_s(weights=None)
+    stir(theirs)
+    theirs.classifier = torch.nn.Identity()
+    ours = build_encoder("efficientnet_v2_s", 3, 32, **PLAIN)
+    ours.load_state_dict({re.sub("^features", "stages", key): t for key, t in theirs.state_dict().items()})
+    x = images()
+    with torch.no_grad():
+        h = ours.eval()(x)
+        torch.testing.assert_close(h, theirs.eval()(x))
+        torch.testing.assert_close(ours.features(x, ["stages.3"])["stages.3"], theirs.features[:4](x))
+    assert h.shape == (2, ours.dim) == (2, 1280) and h.std() > 1e-3
+    grey = on_meta("efficientnet_v2_s", 32, channels=1)
+    assert grey(torch.empty(2, 1, 32, 32, device="meta")).shape == (2, 1280)
+
+
+def test_efficientnet_needs_torchvision(monkeypatch):
+    """Where that cannot be imported the encoder is refused by name."""
+    monkeypatch.setitem(sys.modules, "torchvision.models", None)
+    with pytest.raises(ValueError, match="encoder 'efficientnet_v2_s' needs torchvision"):
+        build_encoder("efficientnet_v2_s")
+
+
 @pytest.mark.parametrize(
     ("size", "stem", "kernel", "layer1"),
     [(32, "cifar", 3, 32), (49, "cifar", 3, 49), (50, "issl", 3, 25), (99, "issl", 3, 50), (100, "imagenet", 7, 25)],
@@ -91,6 +238,11 @@ def test_a_stem_can_be_asked_for():
             "resnet18",
             {"layer1": (64, 32, 32), "layer2": (128, 16, 16), "layer3": (256, 8, 8), "layer4": (512, 4, 4)},
         ),
+        ("resnet18d128", {"layer4": (512, 4, 4), "resizer": (128, 4, 4)}),
+        (
+            "efficientnet_v2_s",
+            {"stages.0": (24, 16, 16), "stages.6": (256, 1, 1), "stages.7": (1280, 1, 1)},
+        ),
         (
             "timm/resnet10t",
             {"act1": (64, 16, 16), "layer1": (64, 8, 8), "layer2": (128, 4, 4), "layer3": (256, 2, 2)},
@@ -100,6 +252,7 @@ def test_a_stem_can_be_asked_for():
 def test_features_have_their_names_and_shapes(name, shapes):
     """`features` gives the layers asked for, in that order, and the last one's mean is what convnets return."""
     encoder, x = build_encoder(name, 3, 32).eval(), images()
+    stir(encoder)
     assert set(shapes) <= set(encoder.layers)
     with torch.no_grad():
         for names in (list(shapes), list(shapes)[::-1], list(shapes)[1:2]):
@@ -141,6 +294,9 @@ def test_timm_is_timm():
     [
         ("small", 1, 16, {}),
         ("resnet18", 3, 64, {"stem": "cifar", "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}),
+        ("resnet18d128", 3, 64, {}),
+        ("resnet18-kth", 1, 28, {}),
+        ("efficientnet_v2_s", 2, 32, {}),
         ("timm/resnet10t", 2, 32, {}),
         ("timm/vit_tiny_patch16_224", 3, 32, {}),
     ],
@@ -201,6 +357,8 @@ def test_a_saved_encoder_opens_elsewhere(tmp_path):
     ("name", "near"),
     [
         ("resnet81", "resnet18"),
+        ("resnet18w0", "resnet18"),
+        ("efficientnet", "efficientnet_v2_s"),
         ("smal", "small"),
         ("timm/vit_smal_patch16_224", "vit_small_patch16_224"),
         ("timm/resnet10tt", "resnet10t"),

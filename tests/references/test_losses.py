@@ -88,6 +88,19 @@ def test_nt_xent_refuses_a_temperature_that_is_none(temperature):
         nt_xent(normal(3, 2), normal(3, 2), temperature)
 
 
+def test_jensen_shannon_by_hand():
+    """Of (1/4, 3/4) and (3/4, 1/4), whose mean is (1/2, 1/2): 3/4 ln 3 - ln 2."""
+    p = torch.tensor([[0.25, 0.75]]).log()
+    assert jensen_shannon(p, p.flip(1)).item() == pytest.approx(0.130812, abs=1e-6)
+
+
+def test_log_target_by_hand():
+    """A Gaussian at 0 of width 0.2: beyond 0.5, 2.5 widths away, it has 0.0123 of what it has below 1."""
+    tail = stats.norm.sf(2.5) / (stats.norm.cdf(5) - 0.5)
+    target = log_target(torch.zeros(1, 1), 2, "ga", 0.2).exp()
+    assert target[0, 1].item() == pytest.approx(0.0123, abs=5e-5) == pytest.approx(tail, abs=2e-4)
+
+
 def test_nt_xent_gradient_is_the_finite_difference():
     """The gradient reaches both views and is the derivative."""
     z1, z2 = normal(3, 4).requires_grad_(), normal(3, 4, seed=1).requires_grad_()

@@ -7,7 +7,7 @@ from erlangen.transforms.filters import GaussianBlur
 from erlangen.transforms.geometric import HorizontalFlip, ResizedCrop
 from erlangen.transforms.presets.parts import Clip, check_scale, colour, fitting, tenth
 from erlangen.transforms.tones import Solarize
-from erlangen.views import Transform, Views
+from erlangen.views import Transform, Views, check_probability
 
 
 def byol(
@@ -48,9 +48,18 @@ class BYOLViews:
     """BYOL's two views: one always blurred, the other rarely blurred but sometimes solarised."""
 
     crop: tuple[float, float] = (0.08, 1.0)  # share of the area
+    blur: tuple[float, float] = (1.0, 0.1)  # probabilities in view 1 and in view 2
+    solarize: tuple[float, float] = (0.0, 0.2)
+    antialias: bool = False  # of the crops: Pillow's resizing has it, TensorFlow's does not
 
     def __post_init__(self) -> None:
         check_scale(crop=self.crop)
+        for name in ("blur", "solarize"):
+            for probability in getattr(self, name):
+                check_probability(probability, name)
 
     def build(self, channels: int, size: int) -> Views:
-        return Pipelines((first(size, channels, self.crop), second(size, channels, self.crop)))
+        odds = zip(self.blur, self.solarize, strict=True)
+        return Pipelines(
+            tuple(byol(size, channels, blur, solarize, self.crop, self.antialias) for blur, solarize in odds)
+        )

@@ -1,0 +1,96 @@
+"""Images that stay in their files: they are decoded when they are taken, and the next ones while a step computes."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from erlangen.data.base import Split, batches, epoch_order
+from erlangen.data.files import fit, read
+from erlangen.views import Batch
+
+Decoded = tuple[UInt8[Tensor, "k c s s"], Iterator[UInt8[Tensor, "c _ _"] | None]]  # the second when they are done
+
+
+@dataclass(eq=False)
+class Streamed:
+    """A split of image files, decoded by several threads, `size` pixels wide; all in colour, or all `grey`.
+
+    With `native` a batch has them at their own sizes besides. What is taken does not depend on what was prepared: a
+    batch that nobody announced is read at once. `ValueError` for an image that cannot be read, with its path, by the
+    `take` that wants it.
+    """
+
+    root: Path
+    files: Sequence[str]  # from the root
+    size: int
+    labels: Int[Tensor, " n"] | None = None
+    native: bool = False
+    grey: bool = False
+    device: torch.device = torch.device("cpu")
+    _begun: dict[tuple[int, ...], Decoded] = field(default_factory=dict, init=False, repr=False)  # by index
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.grey else 3
+
+    def to(self, device: torch.device | str) -> "Streamed":
+        labels = None if self.labels is None else self.labels.to(device)
+        return replace(self, labels=labels, device=torch.device(device))
+
+    def take(self, index: Int[Tensor, " k"], then: Int[Tensor, " _"] | None = None) -> Batch:
+        """The images at these places, on the device of the split; `then` will be taken next and is begun."""
+        rows = tuple(index.tolist())
+        images, waited = self._begun.pop(rows) if rows in self._begun else self._begin(rows)
+        if then is not None and (later := tuple(then.tolist())) not in self._begun:
+            self._begun[later] = self._begin(later)
+        originals = [x.to(self.device, non_blocking=True) for x in waited if x is not None]
+        index = index.to(self.device, non_blocking=True)
+        return Batch(
+            images.to(self.device, non_blocking=True),
+            index,
+            None if self.labels is None else self.labels[index],
+            native=tuple(originals) if self.native else None,
+        )
+
+    def rows(self, seed: int, epoch: int, i: int, size: int) -> Int[Tensor, " m"]:
+        """Which images batch number `i` of an epoch holds, over all ranks: `size`, the last one what is left."""
+        return epoch_order(len(self), seed, epoch)[i * size : (i + 1) * size]
+
+    def in_memory(self) -> Split:
+        """The same images, decoded once for all."""
+        images = torch.empty(len(self), self.channels, self.size, self.size, dtype=torch.uint8, device=self.device)
+        originals: list[Tensor] = []
+        for batch in batches(self, torch.arange(len(self)), 512):
+            images[batch.index] = batch.images
+            originals += batch.native or ()
+        return Split(images, self.labels, native=tuple(originals) if self.native else None)
+
+    def _begin(self, rows: Sequence[int]) -> Decoded:
+        """Has them decoded; the threads end by themselves once all are, so that there is nothing to be closed."""
+        shape = (len(rows), self.channels, self.size, self.size)
+        images = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        packed = images.numpy()  # torch would start threads of its own in each of these
+
+        def decode(place: int) -> Tensor | None:
+            pixels = read(self.root / self.files[rows[place]], self.grey)
+            packed[place] = fit(pixels, self.size).transpose(2, 0, 1)
+            return torch.from_numpy(pixels).permute(2, 0, 1) if self.native else None
+
+        pool = ThreadPoolExecutor(threads(), "decode")
+        waited = pool.map(decode, range(len(rows)))
+        pool.shutdown(wait=False)
+        return images, waited
+
+
+def threads() -> int:
+    """As many as there are cores, for all processes of this machine together."""
+    return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

@@ -1,0 +1,53 @@
+"""Losses that keep the dimensions of an embedding alive and apart: VICReg's three terms, Barlow Twins' two."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from erlangen.losses.precision import exact
+
+
+@exact
+def vicreg(
+    z1: Float[Tensor, "n d"], z2: Float[Tensor, "n d"], eps: float = 1e-4
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
+    """VICReg's invariance, variance and covariance (Bardes et al. 2022, arXiv:2105.04906, eqs. 5, 1 and 4).
+
+    * invariance: mean over images and dimensions of (z1 - z2)^2, as in the authors' code (eq. 5 sums over dimensions);
+    * variance: max(0, 1 - sqrt(variance + eps)), mean over the dimensions and the two views;
+    * covariance: sum over i != j of Cov_ij^2 / d, sum of the two views.
+
+    Variance and covariance divide by n - 1. For z1 = (1, 1), (-1, -1) and z2 = 0 they are 1, (0 + 0.99) / 2 and 4 + 0.
+    `ValueError` for fewer than two images.
+    """
+    _check_images(len(z1))
+    centred = [z - z.mean(0) for z in (z1, z2)]
+    hinges = [(1 - (z.square().sum(0) / (len(z) - 1) + eps).sqrt()).relu().mean() for z in centred]
+    covariances = [_off_diagonal(z.T @ z / (len(z) - 1)) / z.shape[1] for z in centred]
+    return (z1 - z2).square().mean(), (hinges[0] + hinges[1]) / 2, covariances[0] + covariances[1]
+
+
+@exact
+def barlow_twins(
+    z1: Float[Tensor, "n d"], z2: Float[Tensor, "n d"], eps: float = 1e-5
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Barlow Twins' invariance and redundancy (Zbontar et al. 2021, arXiv:2103.03230, eqs. 1 and 2).
+
+    C_ij is the mean over images of s(z1)_i s(z2)_j, s(z) = (z - mean) / sqrt(variance + eps), dividing by n;
+    invariance is the sum of (1 - C_ii)^2, redundancy that of C_ij^2 over i != j. For z1 = z2 = (1, 1), (-1, -1) and
+    eps = 0 every C_ij is 1, so they are 0 and 2. `ValueError` for fewer than two images.
+    """
+    _check_images(len(z1))
+    s1, s2 = ((z - z.mean(0)) * (z.var(0, correction=0) + eps).rsqrt() for z in (z1, z2))
+    c = s1.T @ s2 / len(z1)
+    return (1 - c.diagonal()).square().sum(), _off_diagonal(c)
+
+
+def _off_diagonal(c: Tensor) -> Tensor:
+    """The sum of squares off the diagonal, which is left out, not subtracted: it may be far larger than the rest."""
+    return c.square().masked_fill(torch.eye(len(c), dtype=torch.bool, device=c.device), 0).sum()
+
+
+def _check_images(images: int) -> None:
+    if images < 2:
+        raise ValueError(f"a covariance is one of several images: the batch has {images}, the least is 2")

@@ -1,0 +1,104 @@
+"""CISSL against the original (`issl_cissl`): its heads, its loss with and without an image's own column."""
+
+import torch
+from issl_heads import Given, Part, Twice, fill, views, widths
+from torch import Tensor
+from vectors import Case, cases, check_close
+
+from erlangen.losses.cissl import similarities
+from erlangen.methods.cissl import CISSL, Nets
+from erlangen.nets import mlp
+
+FILES = "issl_cissl*.npz"
+every = cases(FILES, r"(\w+\.)z")
+HEADS = ("projector", "predictor")
+
+
+def own_column(case: Case) -> bool:
+    """Whether the original had an image's own column among the candidates, by their number."""
+    return case.value("log.n_negatives") == len(case["z"])
+
+
+def build(case: Case) -> tuple[CISSL, Nets, dict[str, dict[str, str]]]:
+    """The method with the case's values, its networks with the case's weights, the weights' names for each head."""
+    values = {"temperature": case.value("hp.temperature"), "self_contrastive": own_column(case)}
+    if not case.holds("w."):  # both heads are the identity
+        parts = (case["z"].shape[1], case["z_tgt"].shape[1])
+        method = CISSL(**values)
+        nets = method.build(Twice(*parts))
+        nets.predictor, nets.projector = Part(parts, 0), Part(parts, 1)
+        return method, nets.double(), {}
+    weights = {head: case.under(f"w.{head}.") for head in HEADS}
+    (hidden, _, out), student = (widths(weights[head]) for head in HEADS)
+    method = CISSL(hidden=hidden, student="mlp" if student[0] else "linear", out=out, **values)
+    dim = case["z"].shape[1]
+    nets = method.build(Given(dim))
+    if student[0] not in (hidden, ()):  # no pair of ours, the loss is the same
+        nets.predictor = mlp(dim, *student[0], out, last_norm=True)
+    nets.double()
+    return method, nets, {head: fill(nets.get_submodule(head), weights[head], case) for head in HEADS}
+
+
+def inputs(case: Case) -> list[Tensor]:
+    """What the heads see: one representation, or one for each."""
+    return [case[name].requires_grad_() for name in (("z", "z_tgt") if case.holds("z_tgt") else ("z",))]
+
+
+def run(case: Case, dtype: torch.dtype = torch.float64):
+    method, nets, names = build(case)
+    given = inputs(case)
+    return method.loss(nets.to(dtype), views(torch.cat([x.to(dtype) for x in given], 1))), nets, names, given
+
+
+@every
+def test_loss_and_gradients(case):
+    """Loss, gradients with respect to what each head sees, and norms of the parameters' gradients, in float64."""
+    output, nets, names, given = run(case)
+    output.loss.backward()
+    check_close(output.loss, case["loss"], rtol=1e-9, atol=0)
+    for name, x in zip(("z", "z_tgt"), given, strict=False):
+        check_close(x.grad, case[f"grad_{name}"], rtol=1e-9, atol=1e-11)
+    for head, of in names.items():
+        for name, norm in case.under(f"gradnorm.{head}.").items():
+            check_close(nets.get_submodule(head).get_parameter(of[name]).grad.norm(), norm, rtol=1e-9, atol=1e-11)
+
+
+@every
+def test_loss_in_float32(case):
+    """The value that the original computes, in its precision."""
+    loss = run(case, torch.float32)[0].loss
+    assert loss.dtype == torch.float32
+    check_close(loss, case["loss_f32"], rtol=1e-5, atol=0)
+
+
+@every
+def test_logs(case):
+    """What the original monitors, under the same names, and nothing else."""
+    logs, golden = run(case)[0].logs, case.under("log.")
+    assert logs.keys() == golden.keys()
+    for name, value in golden.items():
+        check_close(logs[name], value, rtol=1e-9, atol=1e-11)
+
+
+@cases(FILES, r"(\w+\.)after\..+")  # an identity head has no statistics
+def test_running_statistics(case):
+    """BatchNorm's statistics after both heads have seen the batch once."""
+    _, nets, names, _ = run(case)
+    for head, of in names.items():
+        for name, value in case.under(f"after.{head}.").items():
+            check_close(nets.get_submodule(head).get_buffer(of[name]), value, rtol=1e-9, atol=1e-11)
+
+
+@cases(FILES, r"(\w+\.)logits")
+def test_similarities(case):
+    """The table of which the loss is made: students in rows, teachers in columns."""
+    s, t = (x.detach() for x in inputs(case))
+    check_close(similarities(s, t, case.value("hp.temperature")), case["logits"], rtol=1e-9, atol=1e-11)
+
+
+@cases(FILES)
+def test_sizes(case):
+    """The file says how many images and dimensions its cases have."""
+    for prefix in sorted({name.split(".")[0] for name in case.under("") if name.endswith(".loss")}):
+        z = case[f"{prefix}.z"]
+        assert (len(z), z.shape[1]) == (2 * case.value("hp.B"), case.value("hp.D"))

@@ -1,0 +1,107 @@
+"""DISSL against the original (`issl_dissl`): its heads, its loss, its monitors."""
+
+import torch
+from issl_heads import Given, Part, Twice, fill, views, widths
+from torch import Tensor
+from vectors import Case, cases, check_close
+
+from erlangen.heads import bottlenecked
+from erlangen.methods.dissl import DISSL, Nets
+
+FILES = "issl_dissl*.npz"
+every = cases(FILES, r"(\w+\.)z")
+HEADS = ("projector", "predictor")
+
+
+def hyperparameters(case: Case) -> dict[str, float]:
+    """The original's names -> ours."""
+    names = {
+        "lambda_maximality": "maximality",
+        "beta_det_inv": "determinism",
+        "temperature": "temperature",
+        "temperature_assign": "assign_temperature",
+    }
+    given = case.under("hp.")
+    assert given.keys() == names.keys(), f"{case}: unknown {given.keys() ^ names.keys()}"
+    return {names[name]: value.item() for name, value in given.items()}
+
+
+def build(case: Case) -> tuple[DISSL, Nets, dict[str, dict[str, str]]]:
+    """The method with the case's values, its networks with the case's weights, the weights' names for each head."""
+    values = hyperparameters(case)
+    if not case.holds("w."):  # both heads are the identity
+        parts = (case["z"].shape[1], case["z_tgt"].shape[1])
+        method = DISSL(**values)
+        nets = method.build(Twice(*parts))
+        nets.predictor, nets.projector = Part(parts, 0), Part(parts, 1)
+        return method, nets, {}
+    weights = {head: case.under(f"w.{head}.") for head in HEADS}
+    (hidden, bottleneck, classes), student = (widths(weights[head]) for head in HEADS)
+    kind = "mlp" if student[0] else "linear"
+    method = DISSL(hidden=hidden, bottleneck=bottleneck, classes=classes, student=kind, **values)
+    dim = case["z"].shape[1]
+    nets = method.build(Given(dim))
+    if student[:2] not in ((hidden, bottleneck), ((), bottleneck)):  # no pair of ours, the loss is the same
+        nets.predictor = bottlenecked(dim, *student)
+    nets.double()
+    return method, nets, {head: fill(nets.get_submodule(head), weights[head], case) for head in HEADS}
+
+
+def inputs(case: Case) -> list[Tensor]:
+    """What the heads see: one representation, or logits for each."""
+    return [case[name].requires_grad_() for name in (("z", "z_tgt") if case.holds("z_tgt") else ("z",))]
+
+
+def run(case: Case, dtype: torch.dtype = torch.float64):
+    method, nets, names = build(case)
+    given = inputs(case)
+    return method.loss(nets.to(dtype), views(torch.cat([x.to(dtype) for x in given], 1))), nets, names, given
+
+
+@every
+def test_loss_and_gradients(case):
+    """Loss, gradients with respect to what each head sees, and norms of the parameters' gradients, in float64."""
+    output, nets, names, given = run(case)
+    output.loss.backward()
+    check_close(output.loss, case["loss"], rtol=1e-9, atol=0)
+    for name, x in zip(("z", "z_tgt"), given, strict=False):
+        check_close(x.grad, case[f"grad_{name}"], rtol=1e-9, atol=1e-11)
+    for head, of in names.items():
+        for name, norm in case.under(f"gradnorm.{head}.").items():
+            check_close(nets.get_submodule(head).get_parameter(of[name]).grad.norm(), norm, rtol=1e-9, atol=1e-11)
+
+
+@every
+def test_loss_in_float32(case):
+    """The value that the original computes, in its precision."""
+    loss = run(case, torch.float32)[0].loss
+    assert loss.dtype == torch.float32
+    check_close(loss, case["loss_f32"], rtol=1e-5, atol=0)
+
+
+@every
+def test_logs(case):
+    """What the original monitors, under the same names, and nothing else."""
+    logs, golden = run(case)[0].logs, case.under("log.")
+    assert logs.keys() == golden.keys()
+    for name, value in golden.items():
+        check_close(logs[name], value, rtol=1e-9, atol=1e-11)
+
+
+@cases(FILES, r"(\w+\.)after\..+")  # an identity head has no statistics
+def test_running_statistics(case):
+    """BatchNorm's statistics after both heads have seen the batch once."""
+    _, nets, names, _ = run(case)
+    for head, of in names.items():
+        for name, value in case.under(f"after.{head}.").items() if case.holds(f"after.{head}.") else ():
+            check_close(nets.get_submodule(head).get_buffer(of[name]), value, rtol=1e-9, atol=1e-11)
+
+
+@cases(FILES)
+def test_sizes(case):
+    """The file says how many images, dimensions and classes its cases have."""
+    for prefix in sorted({name.split(".")[0] for name in case.under("") if name.endswith(".loss")}):
+        one = Case(case.file, f"{prefix}.")
+        width = case.value("hp.D" if one.holds("w.") else "hp.C")
+        assert one["z"].shape == (2 * case.value("hp.B"), width)
+        assert not one.holds("w.") or widths(one.under("w.projector."))[2] == case.value("hp.C")
