@@ -21,7 +21,7 @@ def log_target(
     `vm`: von Mises on the circle, `width` its concentration; `ga`: a Gaussian cut off at 0 and 1, `width` its standard
     deviation. As in the authors' code the quadrature has 100 points per bin and includes both ends of [0, 1]
     (arXiv:2306.16058, sec. 3). Computed in the log domain: no bin is ever exactly 0, however narrow the density.
-    Two bins, `ga` of width 0.2 at g = 0: the second has the share that a Gaussian cut at 0 and 5 has beyond 2.5: 0.0123.
+    Two bins, `ga` of width 0.2, g = 0: the second has what a Gaussian has beyond 2.5 of its half: 0.0123.
     """
     x = torch.linspace(0, 1, FINE * bins, dtype=g.dtype, device=g.device)
     if kind == "vm":
