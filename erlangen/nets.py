@@ -103,10 +103,12 @@ def ema_(target: nn.Module, online: nn.Module, decay: float, statistics: bool = 
     BatchNorm's running statistics are the target's own (BYOL, DINO) or averaged likewise (ReLIC); its integer counter
     is always its own.
     """
-    own, others = ([local(p) for p in net.parameters()] for net in (target, online))
-    torch._foreach_lerp_(own, others, 1 - decay)
+    pairs: list[tuple[Tensor, Tensor]] = list(zip(target.parameters(), online.parameters(), strict=True))
     if statistics:
-        own, others = ([b for b in net.buffers() if b.is_floating_point()] for net in (target, online))
+        buffers = zip(target.buffers(), online.buffers(), strict=True)
+        pairs += [(own, other) for own, other in buffers if own.is_floating_point()]
+    if pairs:
+        own, others = ([local(x) for x in each] for each in zip(*pairs, strict=True))
         torch._foreach_lerp_(own, others, 1 - decay)
 
 

@@ -2,8 +2,8 @@
 
 `erlangen train relic-cifar10`. Values from the original's command line and README, whose table has after 100 epochs, by
 logistic regression: CIFAR-10 ResNet-18 82.53 (`relic-cifar10`), STL-10 ResNet-18 77.12 (`relic`), STL-10 ResNet-50
-81.95 (`relic-resnet50`), all with views compared as released (`--method.pairs released`). The original does not
-normalise its images; our encoders do. float16 needs a GPU: elsewhere add `--train.precision fp32`.
+81.95 (`relic-resnet50`), all with views compared as released (`--method.pairs released`). Images are not normalised.
+float16 needs a GPU: elsewhere add `--train.precision fp32`.
 
 `relicv2` is the paper's ResNet-50 as far as it is known, for which it reports 77.1 % linear top-1. From memory of the
 paper are the numbers of views, LARS, batch, epochs, warm-up and rate. No data set here has masks of what is salient, so
@@ -28,6 +28,8 @@ STL10 = Recipe(
     stem="imagenet",
     data="stl10-unlabeled",
     probe_data="stl10",
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
 )
 FLOAT16 = replace(STL10.train, precision="fp16")
 RECIPES = {

@@ -28,6 +28,8 @@ FIXED = {
     "schedule": "constant",
     "gradient_clipping": None,
     "drop_last": True,
+    "mean": (0.0, 0.0, 0.0),  # pixels in [0, 1] go in as they are
+    "std": (1.0, 1.0, 1.0),
 }
 
 # initial multiplier exp(tau), its limit, initial b

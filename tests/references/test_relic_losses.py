@@ -327,6 +327,8 @@ def test_recipes_are_the_commands(name):
         "schedule": type(optim.schedule).__name__.lower(),
         "gradient_clipping": config.clip_norm or config.clip_value,
         "drop_last": config.drop_last,
+        "mean": recipe.mean,
+        "std": recipe.std,
     }
     assert fixed == FIXED and optim.decayed == "all" and not optim.groups and config.accumulate == 1
     assert (method.logits or STARTS[method.contrast]) == LOGITS[given_["use_siglip"]]
