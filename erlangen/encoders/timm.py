@@ -1,6 +1,7 @@
 """Any model of timm as an encoder: `timm/vit_small_patch16_224`."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 
 from jaxtyping import Float
@@ -20,9 +21,12 @@ class Timm(Encoder):
         if not timm.is_model(name):
             raise unknown("timm model", name, get_close_matches(name, timm.list_models(), n=20, cutoff=0.0))
         arguments = {"num_classes": 0, "in_chans": len(normalize.mean)}
-        try:  # vision transformers must know the size of the image, convnets do not take it
-            self.model = timm.create_model(name, img_size=size, **arguments)
-        except TypeError:
+        # Vision transformers must know the size of the image, most of them take small crops besides; convnets neither.
+        for sizes in ({"img_size": size, "dynamic_img_size": True}, {"img_size": size}):
+            with suppress(TypeError):
+                self.model = timm.create_model(name, **sizes, **arguments)
+                break
+        else:
             self.model = timm.create_model(name, **arguments)
         self.normalize = normalize
         self.dim = getattr(self.model, "head_hidden_size", None) or self.model.num_features

@@ -100,7 +100,7 @@ RECIPES = {
     "dissl-imagenet-m8": imagenet(replace(WIDE, warmup=1000), "m8", 800, "d8192"),
     "dino": Recipe(
         DINO(),
-        MultiCropViews(BYOLViews(crop=(0.4, 1.0)), small=8, small_scale=(0.05, 0.4)),
+        MultiCropViews(BYOLViews(crop=(0.4, 1.0), antialias=True), small=8, small_scale=(0.05, 0.4)),
         VIT,
         TrainConfig(epochs=100, batch_size=512, precision="fp16", clip_norm=3.0),
         "timm/vit_small_patch16_224",

@@ -10,7 +10,9 @@ import torch
 from erlangen.data.base import Split
 from erlangen.encoders import build_encoder
 from erlangen.methods import discover
+from erlangen.methods.cissl import CISSL
 from erlangen.methods.dino import DINO
+from erlangen.methods.dissl import DISSL
 from erlangen.methods.duet import DUET
 from erlangen.methods.moco import MoCo
 from erlangen.methods.relic import ReLIC
@@ -39,6 +41,7 @@ def shrink(method: Any) -> Any:
 
 
 METHODS = {name: shrink(cls()) for name, cls in discover().items()}
+METHODS["DINO"] = replace(METHODS["DINO"], norm=True)  # without it a head so narrow has a bottleneck of length 0
 
 VARIANTS = {
     "SimCLR as in DUET": shrink(
@@ -47,6 +50,8 @@ VARIANTS = {
     "DUET, Gaussian, sum": shrink(DUET(target="ga", marginal="sum", weight=100.0)),
     "MoCo, two groups": shrink(MoCo(bn_groups=2)),
     "ReLIC, sigmoid, pairs": shrink(ReLIC(contrast="sigmoid", kl="two_pairs")),
+    "CISSL, MLPs": shrink(CISSL(student="mlp", self_contrastive=False, one_batch=False)),
+    "DISSL, shortcut": shrink(DISSL(hidden=(64, 64), shortcut="after", warmup=3, one_batch=False)),
     "DINO as in ISSL": shrink(DINO(norm=True, sphere="hidden", own_head=True, centering="direction", ticks=2)),
 }
 FALLING = ("BarlowTwins", "BYOL", "CISSL", "DUET", "ReLIC", "SimCLR", "VICReg")  # the loss, on a few images

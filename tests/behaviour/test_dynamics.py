@@ -11,7 +11,7 @@ import torch
 from small import OPTIM, POLICY, colours, config, encoder, same, shrink, views
 
 from erlangen import checkpoint
-from erlangen.journal import read
+from erlangen.journal import append, read
 from erlangen.losses import crosswise
 from erlangen.measures.eigenspace import asymmetry, linearised
 from erlangen.methods.base import Clock, Learner
@@ -79,7 +79,7 @@ def test_the_target_follows_as_it_is_told():
     assert not torch.equal(own, other) and torch.equal(own.flatten().sort()[0], other.detach().flatten().sort()[0])
 
 
-@pytest.mark.parametrize("method", [DirectPred(), DirectCopy()], ids=["DirectPred", "DirectCopy"])
+@pytest.mark.parametrize("method", [DirectPred(), DirectCopy(), DirectCopy(norm="spectral", power=0.5)])
 @pytest.mark.parametrize("frequency, first, set_at", [(1, 1, {1, 2, 3, 4}), (3, 1, {1, 4}), (3, 3, {3})])
 def test_the_predictor_is_set_and_trained_in_between(method, frequency, first, set_at):
     """After the steps named it is the closed form of F, after the others what its optimiser made of it."""
@@ -88,7 +88,10 @@ def test_the_predictor_is_set_and_trained_in_between(method, frequency, first, s
 
     def look(clock, learner, output):
         f = learner.nets.correlation.matrix(False)
-        formed = direct_pred(f, eps=method.eps) if isinstance(method, DirectPred) else direct_copy(f, eps=method.eps)
+        if isinstance(method, DirectPred):
+            formed = direct_pred(f, eps=method.eps)
+        else:
+            formed = direct_copy(f, method.norm, method.eps, method.power)
         if torch.equal(learner.nets.predictor.weight, formed):
             closed.add(clock.step)
 
@@ -190,11 +193,12 @@ def test_a_predictor_begins_anew():
 
 
 @pytest.mark.parametrize(
-    "name", ["byol-kth", "simsiam-kth-symmetric-predictor-decay", "directpred-kth", "directcopy-kth"]
+    "method",
+    [*(KTH[name] for name in ("byol-kth", "simsiam-kth", "directpred-kth", "directcopy-kth"))]
+    + [replace(KTH[name], l2_predictor=True) for name in ("byol-kth", "simsiam-kth")],
 )
-def test_the_loss_is_logged_with_l2_and_without(name, tmp_path):
+def test_the_loss_is_logged_with_l2_and_without(method, tmp_path):
     """`loss_l2` exceeds `loss` by half the squared weights times l2, of all that trains or of the predictor."""
-    method = shrink(RECIPES[name].method)
     learner = Learner(method, encoder())
     output = learner(views())
     net = learner.nets.predictor if getattr(method, "l2_predictor", False) else learner

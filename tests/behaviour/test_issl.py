@@ -97,6 +97,13 @@ def test_the_marginal_of_all_ranks_or_of_each(monkeypatch):
     assert whole < 1e-5 and own > 1
 
 
+def test_the_teachers_temperature_is_half_the_students_unless_given():
+    """None is half of `temperature`, whatever that is."""
+    method, given = replace(SMALL["DISSL"], temperature=0.6), views()
+    unset, half, same = (learner(replace(method, assign_temperature=t))(given).loss for t in (None, 0.3, 0.6))
+    assert torch.equal(unset, half) and not torch.isclose(unset, same)
+
+
 def test_the_teacher_warms_up():
     """Step k of W has the weight (k + 2) / W, 1 from the last but one on; it follows from the clock alone."""
     method = replace(shrink(DISSL()), warmup=5)

@@ -25,7 +25,7 @@ from erlangen.views import Batch, Draws, View, generator
 SIZE, CLASSES, BATCH = 16, 3, 88
 OPTIM = SGD(lr=0.1, weight_decay=1e-4, schedule=Cosine(warmup=0.1))
 GENTLE = AdamW(lr=1e-3, weight_decay=1e-4, schedule=Cosine(warmup=0.1))  # for losses with steep gradients
-OPTIMS = {"BarlowTwins": GENTLE, "CISSL": GENTLE, "SimCLR": GENTLE}
+OPTIMS = {"BarlowTwins": GENTLE, "CISSL": GENTLE, "SimCLR": GENTLE, "VICReg": GENTLE}
 LEARNING = {**METHODS, "DUET": replace(METHODS["DUET"], group="pose")}
 FALLING = {"SimCLR", "CISSL", "ReLIC", "VICReg", "BarlowTwins"}
 

@@ -75,5 +75,5 @@ def cases(files: str, key: str = "()") -> pytest.MarkDecorator:
 
 def check_close(value: Tensor | float, golden: Tensor | float, rtol: float, atol: float) -> None:
     """Fails with both numbers."""
-    value, golden = (torch.as_tensor(x).detach().double() for x in (value, golden))
+    value, golden = (torch.as_tensor(x, dtype=torch.float64).detach() for x in (value, golden))
     torch.testing.assert_close(value, golden, rtol=rtol, atol=atol)

@@ -4,6 +4,7 @@ Transcribed from the sources' configurations, by the names of our fields: what a
 Rates are for 256 images; `rate` is the one that the table gives for the batch.
 """
 
+NORMAL = {"mean": None, "std": None}  # ImageNet's, everywhere
 ADAM = {
     "optim.class": "Adam",
     "optim.lr": 2e-3,
@@ -14,6 +15,7 @@ ADAM = {
     "optim.groups": [],
 }
 TINY = {
+    **NORMAL,
     **ADAM,
     "optim.lr_batch": 256,
     "optim.schedule.class": "Cosine",
@@ -117,6 +119,7 @@ def row(method, encoder, batch, rate, epochs, **more):
 
 
 NOTEBOOK = {
+    **NORMAL,
     **ADAM,
     "optim.lr_batch": None,
     "rate": 2e-3,
@@ -145,6 +148,7 @@ NOTEBOOK = {
     "method.init": "torch",
 }
 IMAGENET = {
+    **NORMAL,
     **DISSL,
     "method.determinism": 0.6,
     "method.init": "torch",
@@ -179,6 +183,7 @@ IMAGENET = {
 }
 WIDE = {"encoder": "resnet50d8192", "method.hidden": [2048, 2048], "method.shortcut": "after"}
 PUBLISHED_DINO = {
+    **NORMAL,
     "method.class": "DINO",
     "method.hidden": [2048, 2048],
     "method.bottleneck": 256,
@@ -199,6 +204,9 @@ PUBLISHED_DINO = {
     "views.class": "MultiCropViews",
     "views.views.class": "BYOLViews",
     "views.views.crop": [0.4, 1.0],
+    "views.views.blur": [1.0, 0.1],
+    "views.views.solarize": [0.0, 0.2],
+    "views.views.antialias": True,
     "views.small": 8,
     "views.small_size": None,
     "views.small_scale": [0.05, 0.4],
