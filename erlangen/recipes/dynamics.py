@@ -7,7 +7,7 @@ simsiam-directpred-kth 78.6; deeper-projection-kth 82.3. Its code did not set th
 docs/dynamics.md, which has all names). About 4.5 h each on a V100 there. `monitors` eigenspace makes its figures.
 
 `directpred`, `directcopy`: the official code on STL-10, 100 epochs. `simsiam`, `byol-imagenet`: ImageNet, ResNet-50, as
-published: SimSiam 68.1 % at 100 epochs, BYOL 74.3 % at 1000. No number of ours is promised yet.
+published: SimSiam 68.1 % at 100 epochs. No number of ours is promised yet.
 """
 
 from dataclasses import replace
@@ -58,6 +58,8 @@ KTH = Recipe(
     SGD(lr=0.03, momentum=0.9, weight_decay=DECAY, decayed="weights", schedule=Constant()),
     TrainConfig(epochs=101, batch_size=128),
     encoder="resnet18-kth",
+    mean=(0.4914, 0.4822, 0.4465),
+    std=(0.2023, 0.1994, 0.2010),
     data="cifar10",
 )
 EIGENSPACE = replace(KTH, monitors=("eigenspace",))
@@ -72,6 +74,8 @@ OFFICIAL = Recipe(
     TrainConfig(epochs=100, batch_size=128, drop_last=False, seed=1),
     encoder="resnet18",
     stem="imagenet",
+    mean=(0.0, 0.0, 0.0),  # not normalised
+    std=(1.0, 1.0, 1.0),
     data="stl10-train+unlabeled",
     probe_data="stl10",
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from erlangen.journal import read
 from erlangen.report import page, plots
+from erlangen.report.eigenspace import eigenspace_figure
 
 
 def run_report(folder: Path) -> Path:
@@ -19,6 +20,9 @@ def run_report(folder: Path) -> Path:
             key for key in ("loss", "spread", "online_knn", "online_linear") if any(key in line for line in metrics)
         ]
         parts += [page.heading("Training"), plots.tag(plots.history(metrics, keys), "training curves")]
+    if (folder / "eigenspace.jsonl").exists():
+        figure = eigenspace_figure(read(folder / "eigenspace.jsonl"))
+        parts += [page.heading("Eigenspace"), plots.tag(figure, "eigenspace of the predictor")]
     if (folder / "probe.json").exists():
         probed = json.loads((folder / "probe.json").read_text())
         rows = [{"probe": kind, "accuracy": result["accuracy"]} for kind, result in probed.items()]

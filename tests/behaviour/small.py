@@ -10,10 +10,13 @@ import torch
 from erlangen.data.base import Split
 from erlangen.encoders import build_encoder
 from erlangen.methods import discover
+from erlangen.methods.byol import BYOL
 from erlangen.methods.cissl import CISSL
 from erlangen.methods.dino import DINO
+from erlangen.methods.directpred import DirectPred
 from erlangen.methods.dissl import DISSL
 from erlangen.methods.duet import DUET
+from erlangen.methods.linearpred import LinearPred
 from erlangen.methods.moco import MoCo
 from erlangen.methods.relic import ReLIC
 from erlangen.methods.simclr import SimCLR
@@ -52,6 +55,25 @@ VARIANTS = {
     "ReLIC, sigmoid, pairs": shrink(ReLIC(contrast="sigmoid", kl="two_pairs")),
     "CISSL, MLPs": shrink(CISSL(student="mlp", self_contrastive=False, one_batch=False)),
     "DISSL, shortcut": shrink(DISSL(hidden=(64, 64), shortcut="after", warmup=3, one_batch=False)),
+    "BYOL as in KTH": shrink(
+        BYOL(
+            rising=False,
+            statistics=True,
+            hidden_bias=True,
+            affine=False,
+            out_bias=False,
+            glorot=True,
+            form="cosine",
+            l2=4e-4,
+            constraint="symmetric",
+            shrink=0.01,
+            restart_steps=2,
+        )
+    ),
+    "DirectPred, covariance": shrink(
+        DirectPred(centred=True, rho=None, frequency=2, first=2, noise=0.1, l2=4e-4),
+    ),
+    "LinearPred, half a space": shrink(LinearPred(rule="onehalfeig", frequency=2)),
     "DINO as in ISSL": shrink(DINO(norm=True, sphere="hidden", own_head=True, centering="direction", ticks=2)),
 }
 FALLING = ("BarlowTwins", "BYOL", "CISSL", "DUET", "ReLIC", "SimCLR", "VICReg")  # the loss, on a few images

@@ -280,6 +280,12 @@ def test_a_resumed_run_has_the_records_of_a_whole_one(tmp_path):
         assert checkpoint.load(folder / "checkpoints")[0] == 8
 
 
+def test_a_number_that_is_none_is_null_in_a_list(tmp_path):
+    """JSON has no word for NaN: a record with one can be read all the same."""
+    append(tmp_path / "lines.jsonl", 3, {"f": [1.0, math.nan], "asymmetry": math.inf})
+    assert read(tmp_path / "lines.jsonl") == [{"step": 3, "f": [1.0, None], "asymmetry": None}]
+
+
 @pytest.mark.parametrize(
     "method, message",
     [

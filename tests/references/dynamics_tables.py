@@ -21,6 +21,8 @@ BASE = {
     "eigenspace": False,
     "predictor_lr": None,
     "image_size": 32,
+    "mean": [0.4914, 0.4822, 0.4465],
+    "std": [0.2023, 0.1994, 0.2010],
 }
 
 # our name: how it differs
@@ -59,6 +61,8 @@ KTH = {
 # official DirectPred: the defaults of its configuration and the command of its README
 OFFICIAL = {
     "dataset": "stl10",
+    "mean": [0.0, 0.0, 0.0],  # pixels in [0, 1] go in as they are
+    "std": [1.0, 1.0, 1.0],
     "batch_size": 128,
     "max_epochs": 100,
     "drop_last": False,

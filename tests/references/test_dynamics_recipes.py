@@ -71,6 +71,8 @@ def kth(options):
         train__epochs=o["epochs_pretraining"],
         train__batch_size=o["batch_size"],
         encoder="resnet18-kth",
+        mean=o["mean"],
+        std=o["std"],
         data="cifar10",
         monitors=["eigenspace"] if o["eigenspace"] else [],
     )
@@ -108,6 +110,8 @@ def official(options):
         train__seed=o["seed"],
         encoder="resnet18",
         stem="imagenet",
+        mean=o["mean"],
+        std=o["std"],
         data="stl10-train+unlabeled",
         probe_data="stl10",
     )
