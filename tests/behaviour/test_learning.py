@@ -17,7 +17,8 @@ from erlangen.data.shapes import SPACES, draw_shapes, render
 from erlangen.encoders import build_encoder
 from erlangen.encoders.frozen import represent
 from erlangen.measures.spectrum import rankme
-from erlangen.optim import SGD, AdamW, Cosine
+from erlangen.observers import CollapseMonitor, CollapseWarning
+from erlangen.optim import SGD, AdamW, Constant, Cosine
 from erlangen.solvers import knn_accuracy
 from erlangen.train import TrainConfig, train
 from erlangen.views import Batch, Draws, View, generator
@@ -94,3 +95,15 @@ def test_twenty_steps(name):
 def test_two_hundred_steps(name):
     """The same after ten times as many."""
     check(name, 200)
+
+
+@pytest.mark.soak
+def test_symmetric_simsiam_collapses_and_says_so():
+    """KTH's finding, hurried by a high rate and decay: with a symmetric predictor and no moving average few directions
+    stay, and the warning names the step. Its remedy is the recipe `simsiam-kth-collapse-free`."""
+    method = replace(LEARNING["SimSiam"], constraint="symmetric", affine=False, last_norm=False, scale=1.0)
+    torch.manual_seed(0)
+    encoder = build_encoder("small", 3, SIZE)
+    optim = SGD(lr=0.3, weight_decay=1e-2, decayed="weights", schedule=Constant())
+    with pytest.warns(CollapseWarning, match=r"collapse at step \d+: the embeddings of different images"):
+        train(method, encoder, rendered, TRAIN, optim, TrainConfig(epochs=10, batch_size=BATCH), [CollapseMonitor(20)])
