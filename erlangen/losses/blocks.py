@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 T = TypeVar("T", Tensor, tuple[Tensor, ...])
 
-LARGEST = 2**24  # entries of a table that is made as a whole; 64 MiB in float32
+LARGEST = 2**22  # entries of a table that is made as a whole; 16 MiB in float32
 
 
 def blockwise(part: Callable[[slice], T], rows: int, columns: int) -> list[T]:

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from erlangen.losses.blocks import blockwise
-from erlangen.losses.contrastive import check
+from erlangen.losses.checks import check_positive, check_same
 from erlangen.losses.precision import exact
 
 
@@ -27,12 +27,14 @@ def cissl(
     `self_contrastive` column r is left out and r +- n alone is right: NT-Xent with two heads.
 
     Two images whose views agree and that are orthogonal, s = t, at temperature 1: ln(2 e + 2) - 1 = 1.0064.
-    `ValueError` for a single image, for an odd number of rows, for a temperature that is not above 0.
+    `ValueError` for a single image, for an odd number of rows, for shapes that differ, for a temperature that is not
+    above 0.
     """
     rows = len(s)
     if rows % 2:
         raise ValueError(f"`s` has {rows} rows, which are no two views of every image: [view 1 of all; view 2 of all]")
-    check(rows // 2, temperature)
+    check_same(4, s=s, t=t)
+    check_positive(temperature=temperature)
 
     def students(block: slice) -> Tensor:
         logits = similarities(s[block], t, temperature)

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from erlangen.losses.blocks import blockwise
+from erlangen.losses.checks import check_positive, check_same
 from erlangen.losses.precision import exact
 
 
@@ -16,11 +17,12 @@ def nt_xent(z1: Float[Tensor, "n d"], z2: Float[Tensor, "n d"], temperature: flo
     -log exp(cos(z_i, z_j) / t) / sum over k != i of exp(cos(z_i, z_k) / t), j being the other view of image i.
 
     Two images whose views agree and that are orthogonal, at temperature 1: ln(e + 2) - 1 = 0.5514. DUET's code adds the
-    means of the two directions instead: exactly twice this. `ValueError` for a single pair, for a temperature that is
-    not above 0.
+    means of the two directions instead: exactly twice this. `ValueError` for a single pair, for shapes that
+    differ, for a temperature that is not above 0.
     """
+    check_same(2, z1=z1, z2=z2)
+    check_positive(temperature=temperature)
     n = len(z1)
-    check(n, temperature)
     z = F.normalize(torch.cat([z1, z2]), dim=-1)
 
     def anchors(rows: slice) -> Tensor:
@@ -30,11 +32,3 @@ def nt_xent(z1: Float[Tensor, "n d"], z2: Float[Tensor, "n d"], temperature: flo
         return F.cross_entropy(logits, (i + n) % (2 * n), reduction="sum")
 
     return torch.stack(blockwise(anchors, 2 * n, 2 * n)).sum() / (2 * n)
-
-
-def check(images: int, temperature: float) -> None:
-    """`ValueError` for what no contrastive loss can take."""
-    if images < 2:
-        raise ValueError(f"a contrastive loss needs other images: the batch has {images}, the least is 2")
-    if not temperature > 0:
-        raise ValueError(f"`temperature` (={temperature}) must be above 0")

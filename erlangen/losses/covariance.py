@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from erlangen.losses.checks import check_same
 from erlangen.losses.precision import exact
 
 
@@ -18,9 +19,9 @@ def vicreg(
     * covariance: sum over i != j of Cov_ij^2 / d, sum of the two views.
 
     Variance and covariance divide by n - 1. For z1 = (1, 1), (-1, -1) and z2 = 0 they are 1, (0 + 0.99) / 2 and 4 + 0.
-    `ValueError` for fewer than two images.
+    `ValueError` for fewer than two images, for shapes that differ.
     """
-    _check_images(len(z1))
+    check_same(2, z1=z1, z2=z2)
     centred = [z - z.mean(0) for z in (z1, z2)]
     hinges = [(1 - (z.square().sum(0) / (len(z) - 1) + eps).sqrt()).relu().mean() for z in centred]
     covariances = [_off_diagonal(z.T @ z / (len(z) - 1)) / z.shape[1] for z in centred]
@@ -35,9 +36,9 @@ def barlow_twins(
 
     C_ij is the mean over images of s(z1)_i s(z2)_j, s(z) = (z - mean) / sqrt(variance + eps), dividing by n;
     invariance is the sum of (1 - C_ii)^2, redundancy that of C_ij^2 over i != j. For z1 = z2 = (1, 1), (-1, -1) and
-    eps = 0 every C_ij is 1, so they are 0 and 2. `ValueError` for fewer than two images.
+    eps = 0 every C_ij is 1, so they are 0 and 2. `ValueError` for fewer than two images, for shapes that differ.
     """
-    _check_images(len(z1))
+    check_same(2, z1=z1, z2=z2)
     s1, s2 = ((z - z.mean(0)) * (z.var(0, correction=0) + eps).rsqrt() for z in (z1, z2))
     c = s1.T @ s2 / len(z1)
     return (1 - c.diagonal()).square().sum(), _off_diagonal(c)
@@ -46,8 +47,3 @@ def barlow_twins(
 def _off_diagonal(c: Tensor) -> Tensor:
     """The sum of squares off the diagonal, which is left out, not subtracted: it may be far larger than the rest."""
     return c.square().masked_fill(torch.eye(len(c), dtype=torch.bool, device=c.device), 0).sum()
-
-
-def _check_images(images: int) -> None:
-    if images < 2:
-        raise ValueError(f"a covariance is one of several images: the batch has {images}, the least is 2")

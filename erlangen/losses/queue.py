@@ -6,6 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from erlangen.losses.blocks import blockwise
+from erlangen.losses.checks import check_positive, check_same
 from erlangen.losses.precision import exact
 
 
@@ -19,8 +20,10 @@ def moco(
 
     The columns of the queue are taken as they are: keys of length 1. Only q gets a gradient. A query that is its key,
     against one key orthogonal to it, at temperature 1: ln(1 + 1 / e) = 0.3133. Costs the memory of a block of rows,
-    however many queries there are. `ValueError` for a temperature that is not above 0.
+    however many queries there are. `ValueError` for shapes that do not fit and for a
+    temperature that is not above 0.
     """
+    _check(q, k, queue, temperature)
 
     def part(rows: slice) -> Tensor:
         logits = _logits(q[rows], k[rows], queue, temperature)
@@ -37,6 +40,7 @@ def queue_logits(
 
     A query that is its key, against one key orthogonal to it, at temperature 1/2: 2 and 0. `ValueError` as there.
     """
+    _check(q, k, queue, temperature)
     return _logits(q, k, queue, temperature)
 
 
@@ -47,6 +51,7 @@ def outranked(q: Float[Tensor, "n d"], k: Float[Tensor, "n d"], queue: Float[Ten
     A query (1, 0) whose key is (0, 1), against (1, 0), (0, 1) and (0, -1): 1, as a tie outranks nobody. Without
     gradient, in blocks of rows as `moco`.
     """
+    _check(q, k, queue, 1.0)
 
     def part(rows: slice) -> Tensor:
         logits = _logits(q[rows], k[rows], queue, 1.0)
@@ -56,8 +61,13 @@ def outranked(q: Float[Tensor, "n d"], k: Float[Tensor, "n d"], queue: Float[Ten
         return torch.cat(blockwise(part, len(q), 1 + queue.shape[1]))
 
 
+def _check(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> None:
+    check_same(q=q, k=k)
+    check_positive(temperature=temperature)
+    if queue.ndim != 2 or len(queue) != q.shape[1]:
+        raise ValueError(f"`queue` {tuple(queue.shape)} must be (dimensions, keys), with {q.shape[1]} dimensions")
+
+
 def _logits(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> Tensor:
-    if not temperature > 0:
-        raise ValueError(f"`temperature` (={temperature}) must be above 0")
     q, k = F.normalize(q, dim=1), F.normalize(k.detach(), dim=1)
     return torch.cat([(q * k).sum(1, keepdim=True), q @ queue.detach()], 1) / temperature

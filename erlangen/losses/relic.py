@@ -4,6 +4,7 @@ An online network's projections are told apart by a target network's, and the di
 compared views give are drawn together.
 """
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -12,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from erlangen.losses.blocks import blockwise
+from erlangen.losses.checks import check_positive, check_same, check_weight
 from erlangen.losses.precision import exact
 
 Contrast = Literal["softmax", "sigmoid"]
@@ -45,8 +47,10 @@ def relic(
     n = len(x)
     if contrast not in get_args(Contrast):
         raise ValueError(f"`contrast` (={contrast!r}) must be one of {', '.join(get_args(Contrast))}")
-    check(n, len(x_prime), max_scale=max_scale)
-    scale = tau.exp().clamp(max=max_scale)
+    check_same(2, x=x, x_prime=x_prime, **dict(zip(("u", "v"), reverse or (), strict=False)))
+    check_positive(max_scale=max_scale)
+    check_weight(alpha=alpha)
+    scale = tau.clamp(max=math.log(max_scale)).exp()
     x, x_prime = F.normalize(x, dim=-1), F.normalize(x_prime, dim=-1)
     u, v = (x_prime, x) if reverse is None else (F.normalize(z, dim=-1) for z in reverse)
 
@@ -85,7 +89,9 @@ def relicv2(
     at temperature 1. `ValueError` as there, and for a temperature that is not above 0.
     """
     n = len(x)
-    check(n, len(x_prime), temperature=temperature)
+    check_same(2, x=x, x_prime=x_prime)
+    check_positive(temperature=temperature)
+    check_weight(alpha=alpha)
     x, x_prime = F.normalize(x, dim=-1), F.normalize(x_prime, dim=-1)
 
     def candidates(a: Tensor, same: Tensor, others: Tensor, own: Tensor) -> Tensor:
@@ -123,14 +129,3 @@ def retrieval(
 
     before = torch.cat(blockwise(rivals, len(x), len(x_prime)))
     return tuple(100 * (before < k).to(x.dtype).mean() for k in most)
-
-
-def check(images: int, others: int, **positive: float) -> None:
-    """`ValueError` for what these losses cannot take."""
-    if images < 2:
-        raise ValueError(f"a contrastive loss needs other images: the batch has {images}, the least is 2")
-    if images != others:
-        raise ValueError(f"`x` has {images} images, `x_prime` {others}: row i of both must be of the same image")
-    for name, value in positive.items():
-        if not value > 0:
-            raise ValueError(f"`{name}` (={value}) must be above 0")

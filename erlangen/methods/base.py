@@ -86,6 +86,9 @@ def crops(views: Sequence[View], large: int) -> tuple[Sequence[View], Sequence[V
             f"`large` (={large}) views come first, and at least two must be compared; the view policy gives "
             f"{len(views)}: change one or the other"
         )
+    if len({view.images.shape[-1] for view in views[:large]}) > 1:
+        sizes = ", ".join(str(view.images.shape[-1]) for view in views)
+        raise ValueError(f"the first `large` (={large}) views must be of one size; the view policy gives {sizes} px")
     return views[:large], views
 
 

@@ -82,8 +82,10 @@ class MoCo:
             raise ValueError(
                 f"`queue` (={self.queue}) must be a multiple of the batch, of all ranks (={images} images)"
             )
-        if images % self.bn_groups:
-            raise ValueError(f"`bn_groups` (={self.bn_groups}) must divide the batch, of all ranks (={images} images)")
+        if images % self.bn_groups or images < 2 * self.bn_groups:
+            raise ValueError(
+                f"`bn_groups` (={self.bn_groups}) must divide the batch (={images} images), each 2 or more"
+            )
 
     def couples(self) -> bool:
         return False

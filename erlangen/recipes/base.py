@@ -51,6 +51,12 @@ class Recipe:
     eigenspace.jsonl)."""
     compile_views: bool = False  # fuse the transforms: several times faster after some 10 s for each kind of view
 
+    def __post_init__(self) -> None:
+        large = {f"{name}.large": getattr(getattr(self, name), "large", None) for name in ("method", "views")}
+        if None not in large.values() and len(set(large.values())) > 1:
+            listed = " and ".join(f"`{name}` (={count})" for name, count in large.items())
+            raise ValueError(f"{listed}: a method must know how many large views there are; make them agree")
+
 
 @dataclass(frozen=True)
 class Run:
