@@ -119,6 +119,12 @@ def new_encoder(recipe: Recipe, data: Data, begun: bool = False) -> Encoder:
 
     Of a run that has `begun` its checkpoint has them: the file may be gone.
     """
+    for name in ("mean", "std"):
+        if (given := getattr(recipe, name)) is not None and len(given) != data.channels:
+            raise ValueError(
+                f"`{name}` (={given}) is for images of {len(given)} channels, those of `data` (={recipe.data}) have "
+                f"{data.channels}: give as many numbers, or `--mean None --std None` for the usual ones"
+            )
     torch.manual_seed(mix(recipe.train.seed, "encoder"))
     encoder = build_encoder(recipe.encoder, data.channels, data.size, recipe.stem, recipe.mean, recipe.std)
     if recipe.train.init_from and not begun and recipe.train.init_from.endswith(".safetensors"):
@@ -159,7 +165,10 @@ def default_observers(
     probed = data
     if recipe.probe_data:
         with rank_0_first():
-            probed = open_dataset(recipe.probe_data, recipe.data_root, data.size, device)
+            try:
+                probed = open_dataset(recipe.probe_data, recipe.data_root, data.size, device)
+            except ValueError as error:
+                raise ValueError(f"{error}; it is the `probe_data`: None does without (--probe-data None)") from error
         if probed.channels != data.channels:
             raise ValueError(
                 f"`probe_data` (={recipe.probe_data!r}) has images of {probed.channels} channels, `data` "

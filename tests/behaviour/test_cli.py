@@ -107,6 +107,21 @@ def test_an_unknown_name_is_one_line(args, wrong, exists, near, erlangen):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
+        (("--views.large", "3"), ["`method.large` (=2)", "`views.large` (=3)"]),
+        (("--data", "digits"), ["`mean` (=(0.0, 0.0, 0.0))", "`data` (=digits)", "--mean None"]),
+        (("--data-root", "nowhere"), ["stl10", "`probe_data`", "--probe-data None"]),
+        (("--monitors", "etf", "eigenspac"), ["--monitors", "eigenspac", "eigenspace"]),
+    ],
+)
+def test_what_does_not_go_together_in_a_recipe_is_one_line(args, words, erlangen):
+    """Views that the method does not expect, numbers for other channels, a data set for probes that is not here."""
+    text = one_line(erlangen("train", "relic", "--data", "shapes", "--encoder", "small", "--dry-run", *args))
+    assert all(word in text for word in words)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
         (("--train.epohcs", "3"), ["--train.epohcs", "--train.epochs"]),
         (("--train.epochs", "abc"), ["--train.epochs", "'abc'", "INT"]),
         (("--train.epochs", "nan"), ["--train.epochs", "'nan'"]),

@@ -1,6 +1,7 @@
 """What holds for every method, whichever files `erlangen/methods` holds."""
 
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -90,6 +91,22 @@ def test_a_wrong_number_of_views_is_refused(name):
         learner(name)(views()[:1] if many else [*views(), *views()[:1]])
 
 
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if hasattr(method, "large")])
+def test_large_views_are_of_one_size(name):
+    """A small crop among the views that the teacher sees is refused, with all sizes."""
+    first, second = views()
+    small = replace(second, images=second.images[:, :, :8, :8])
+    with pytest.raises(ValueError, match=r"`large` \(=2\) views must be of one size; .* 16, 8, 16 px"):
+        learner(name)([first, small, second])
+
+
+def test_bn_groups_hold_at_least_two_images():
+    """MoCo names the groups that are too many for the batch."""
+    net = Learner(replace(METHODS["MoCo"], bn_groups=16), encoder())
+    with pytest.raises(ValueError, match=r"`bn_groups` \(=16\) must divide the batch \(=16 images\), each 2 or more"):
+        net(views())
+
+
 def test_duet_refuses_a_width_that_its_bins_do_not_divide():
     """DUET's message names the bins and the encoder's width."""
     from erlangen.methods.duet import DUET
@@ -100,8 +117,6 @@ def test_duet_refuses_a_width_that_its_bins_do_not_divide():
 
 def test_duet_names_the_parameters_that_the_views_have():
     """A group that is no parameter of the views gets the list of those that are."""
-    from dataclasses import replace
-
     net = Learner(replace(METHODS["DUET"], group="scale"), encoder())
     with pytest.raises(ValueError, match="no parameter 'scale'.*rotation"):
         net(views())

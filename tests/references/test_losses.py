@@ -1,6 +1,7 @@
 """Losses against independent slow implementations in float64."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
+from erlangen import losses
 from erlangen.losses import blocks, jensen_shannon, log_target, nt_xent, regression
 from erlangen.losses.precision import unchecked
 
@@ -214,3 +216,38 @@ def test_float64_stays_float64(loss):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = loss(a, b)
     assert inside.dtype == torch.float64 and torch.equal(inside, loss(a, b))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    "loss, named",
+    {
+        "nt_xent": (lambda: losses.nt_xent(normal(6, 4), normal(8, 4), 0.5), r"`z1` \(6, 4\), `z2` \(8, 4\)"),
+        "cissl": (lambda: losses.cissl(normal(6, 4), normal(8, 4), 0.5), r"`s` \(6, 4\), `t` \(8, 4\)"),
+        "moco": (lambda: losses.moco(normal(6, 4), normal(1, 4), normal(4, 9), 0.5), r"`q` \(6, 4\), `k` \(1, 4\)"),
+        "queue": (lambda: losses.moco(normal(6, 4), normal(6, 4), normal(9, 4), 0.5), r"`queue` \(9, 4\) must be"),
+        "vicreg": (lambda: losses.vicreg(normal(8, 4), normal(8, 1)), r"`z1` \(8, 4\), `z2` \(8, 1\)"),
+        "barlow": (lambda: losses.barlow_twins(normal(8, 4), normal(8, 6)), r"`z1` \(8, 4\), `z2` \(8, 6\)"),
+        "relic": (lambda: relic(normal(8, 4), normal(8, 3)), r"`x` \(8, 4\), `x_prime` \(8, 3\)"),
+        "reverse": (lambda: relic(*[normal(8, 4)] * 2, reverse=(normal(8, 4), normal(1, 4))), r"`v` \(1, 4\)"),
+        "alpha": (lambda: relic(*[normal(8, 4)] * 2, alpha=float("nan")), r"`alpha` \(=nan\)"),
+        "temperature": (lambda: losses.nt_xent(*[normal(8, 4)] * 2, math.inf), r"`temperature` \(=inf\)"),
+        "one image": (lambda: losses.vicreg(normal(1, 4), normal(1, 4)), "the batch has 1, the least is 2"),
+    }.values(),
+)
+def test_what_does_not_fit_is_named(loss, named):
+    """Where broadcasting would give a number that means nothing, the arguments and their shapes are told."""
+    with pytest.raises(ValueError, match=named):
+        loss()
+
+
+def relic(x: torch.Tensor, y: torch.Tensor, tau: float = 0.0, **how: Any) -> torch.Tensor:
+    return losses.relic(x, y, torch.tensor([tau], dtype=x.dtype, requires_grad=True), x.new_zeros(1), **how)[0]
+
+
+def test_a_scale_that_overflows_is_clamped():
+    """exp(100) is infinite in float32: the loss is that of the largest scale, and tau gets a gradient of 0, not NaN."""
+    x, y, tau = normal(4, 3).float(), normal(4, 3, seed=1).float(), torch.tensor([100.0], requires_grad=True)
+    loss, _ = losses.relic(x, y, tau, torch.zeros(1))
+    torch.autograd.backward(loss)
+    assert tau.grad == 0 and loss.item() == pytest.approx(relic(x, y, math.log(5)).item())
