@@ -76,14 +76,14 @@ def test_blocks_change_nothing(largest, monkeypatch):
     assert torch.equal(outranked(q, k, queue), ranks)
 
 
-def test_float32_is_exact_to_a_millionth():
-    """Blocks in float32 against the plain form in float64, at a temperature of .07."""
-    q, k, queue = normal(64, 16), normal(64, 16, seed=1), torch.nn.functional.normalize(normal(16, 512, seed=2), dim=0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "LARGEST", 2048)
-        loss = moco(q.float(), k.float(), queue.float(), 0.07)
+def test_2048_images_in_float32_are_exact_to_a_millionth():
+    """Blocks of rows against the plain form in float64, at a temperature of .07."""
+    q, k, queue = normal(2048, 128), normal(2048, 128, seed=1), normal(128, 4096, seed=2)
+    queue = torch.nn.functional.normalize(queue, dim=0)
+    assert 2048 * 4097 > blocks.LARGEST
+    loss = moco(q.float(), k.float(), queue.float(), 0.07)
     logits = queue_logits(q, k, queue, 0.07)
-    plain = torch.nn.functional.cross_entropy(logits, torch.zeros(64, dtype=torch.long))
+    plain = torch.nn.functional.cross_entropy(logits, torch.zeros(2048, dtype=torch.long))
     assert loss.dtype == torch.float32 and loss.item() == pytest.approx(plain.item(), rel=1e-6)
 
 
