@@ -47,7 +47,7 @@ def is_grey(file: Path) -> bool:
 
     try:
         with Image.open(file) as image:
-            return image.mode in ("1", "L", "I;16")
+            return image.mode in ("1", "L", "LA") or image.mode.startswith("I;16")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"cannot read the image {file}: {error}") from error
 
@@ -59,7 +59,9 @@ def read(file: Path, grey: bool = False) -> Pixels:
     try:
         with Image.open(file) as image:
             upright = ImageOps.exif_transpose(image)
-            if upright.mode == "I;16":  # Pillow's own conversion would clip all above 255 to white
+            if upright.mode in ("I", "F"):
+                raise ValueError(f"which value is white? (mode {upright.mode}); save it as a PNG of 8 or 16 bits")
+            if upright.mode.startswith("I;16"):  # Pillow's own conversion would clip all above 255 to white
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
             upright = upright.convert("L" if grey else "RGB")
             return np.array(upright).reshape(upright.height, upright.width, -1)

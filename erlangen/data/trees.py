@@ -20,6 +20,7 @@ def folder(path: Path, size: int, kind: str = "folder") -> Data:
 
     `train/` and `test/` (or `val/`) inside are the splits; without them all images are for training. If every image of
     a split lies in a sub-folder, the sub-folders directly below the split are the classes; else there are no labels.
+    The classes of both splits are numbered together, by name: one of the test split alone is learned by no probe.
     All colour unless all are grey; streamed ones are colour, for nobody has looked at all of them. `ValueError` for an
     empty folder or an image that cannot be read, with its path.
     """
@@ -27,31 +28,42 @@ def folder(path: Path, size: int, kind: str = "folder") -> Data:
         raise ValueError(f"no folder {path}: give {kind}:PATH with the path of a folder of images")
     train, test = path / "train", next((path / name for name in ("test", "val") if (path / name).is_dir()), None)
     roots = [train, *([test] if test else [])] if train.is_dir() else [path]
+    splits = streamed(roots, size, kind)
+    return Data(f"{kind}:{path}", *(splits if kind.startswith("stream") else [split.in_memory() for split in splits]))
+
+
+def streamed(roots: Sequence[Path], size: int, kind: str) -> list[Streamed]:
+    """The splits below these folders; a class has the same number in all, also if it is not in all."""
     files = {root: images_below(root) for root in roots}
-    streamed, native = kind.startswith("stream"), kind.endswith("native")
-    grey = not streamed and all(is_grey(root / file) for root, found in files.items() for file in found)
+    native, in_memory = kind.endswith("native"), not kind.startswith("stream")
+    grey = in_memory and all(is_grey(root / file) for root, found in files.items() for file in found)
     classes = {root: [class_of(file) for file in found] for root, found in files.items()}
-    names = sorted({name for found in classes.values() for name in found})
+    names = sorted({name for found in classes.values() for name in found} - {""})
     known = {root: len(names) > 1 and "" not in found for root, found in classes.items()}
-    splits = [
+    return [
         Streamed(root, files[root], size, numbered(classes[root], names) if known[root] else None, native, grey)
         for root in roots
     ]
-    return Data(f"{kind}:{path}", *(splits if streamed else [split.in_memory() for split in splits]))
 
 
 def imagenet(name: str, root: Path, size: int) -> Data:
     """`imagenet` or `imagenet-native`, streamed; its validation images are the test split."""
     home = root / "imagenet"
-    if not ((home / "train").is_dir() and (home / "val").is_dir()):
-        raise absent(
-            name,
-            home,
-            "https://www.image-net.org/download.php",
-            "train/CLASS/*.JPEG and val/CLASS/*.JPEG, a sub-folder for each class in both (n01440764 ...)",
-        )
-    data = folder(home, size, "stream-native" if name.endswith("native") else "stream")
-    return Data(name, data.train, data.test)
+    missing = absent(
+        name,
+        home,
+        "https://www.image-net.org/download.php",
+        "train/CLASS/*.JPEG and val/CLASS/*.JPEG, a sub-folder for each class in both (n01440764 ...)",
+    )
+    roots = [home / "train", home / "val"]
+    if not all(place.is_dir() for place in roots):
+        raise missing
+    train, test = streamed(roots, size, "stream-native" if name.endswith("native") else "stream")
+    if train.labels is None or test.labels is None:  # as unpacked, val/ has no sub-folders
+        raise missing
+    if strange := sorted({class_of(file) for file in train.files} ^ {class_of(file) for file in test.files}):
+        raise ValueError(f"the class {strange[0]} must be in both or in none of {roots[0]} and {roots[1]}")
+    return Data(name, train, test)
 
 
 def tiny_imagenet(root: Path, size: int) -> Data:

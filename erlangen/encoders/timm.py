@@ -1,7 +1,7 @@
 """Any model of timm as an encoder: `timm/vit_small_patch16_224`."""
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 
 from jaxtyping import Float
@@ -9,6 +9,18 @@ from torch import Tensor
 
 from erlangen.names import lookup, unknown
 from erlangen.nets import Encoder, Normalize
+
+
+@contextmanager
+def fitting(name: str, size: Sequence[int]) -> Iterator[None]:
+    """A `ValueError` that names the encoder and the size (height and width) where timm asserts that they fit."""
+    try:
+        yield
+    except AssertionError as error:
+        raise ValueError(
+            f"encoder timm/{name} does not take images of {size[0]} x {size[1]} pixels ({error}): give it another size "
+            "or take an encoder that takes any, as ResNets and timm/vit_small_patch16_224 do"
+        ) from error
 
 
 class Timm(Encoder):
@@ -21,22 +33,27 @@ class Timm(Encoder):
         if not timm.is_model(name):
             raise unknown("timm model", name, get_close_matches(name, timm.list_models(), n=20, cutoff=0.0))
         arguments = {"num_classes": 0, "in_chans": len(normalize.mean)}
-        # Vision transformers must know the size of the image, most of them take small crops besides; convnets neither.
-        for sizes in ({"img_size": size, "dynamic_img_size": True}, {"img_size": size}):
-            with suppress(TypeError):
-                self.model = timm.create_model(name, **sizes, **arguments)
-                break
-        else:
-            self.model = timm.create_model(name, **arguments)
-        self.normalize = normalize
+        # Vision transformers must know the size of the image, most of them take crops of others besides (padded to
+        # whole patches, or of some sizes only); convnets need neither.
+        known, others = {"img_size": size}, {"dynamic_img_size": True}
+        with fitting(name, (size, size)):
+            for sizes in ({**known, **others, "dynamic_img_pad": True}, {**known, **others}, known):
+                with suppress(TypeError):
+                    self.model = timm.create_model(name, **sizes, **arguments)
+                    break
+            else:
+                self.model = timm.create_model(name, **arguments)
+        self.name, self.normalize = name, normalize
         self.dim = getattr(self.model, "head_hidden_size", None) or self.model.num_features
         self.layers = tuple(info["module"] for info in self.model.feature_info)
 
     def features(self, images: Float[Tensor, "n c h w"], layers: Sequence[str]) -> dict[str, Tensor]:
         places = sorted(lookup("layer", name, {x: i for i, x in enumerate(self.layers)}) for name in layers)
-        maps = self.model.forward_intermediates(self.normalize(images), indices=places, intermediates_only=True)
+        with fitting(self.name, images.shape[-2:]):
+            maps = self.model.forward_intermediates(self.normalize(images), indices=places, intermediates_only=True)
         return {self.layers[place]: x for place, x in zip(places, maps, strict=True)}
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        h: Tensor = self.model(self.normalize(images))
+        with fitting(self.name, images.shape[-2:]):
+            h: Tensor = self.model(self.normalize(images))
         return h

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from erlangen.losses.checks import check_positive, check_weight
 from erlangen.losses.precision import exact
 
 
@@ -34,6 +35,7 @@ def marginal(logits: Float[Tensor, "n c"], temperature: float = 0.5) -> Float[Te
 
     Logits (0, 0) and (0, ln 3) at temperature 1: (3/8, 5/8).
     """
+    check_positive(temperature=temperature)
     return (logits / temperature).softmax(-1).mean(0)
 
 
@@ -69,16 +71,21 @@ def dissl(
     all ranks. `ramp`, in (0, 1], makes it ramp D - maximality H + determinism N / ramp: the teacher learns first.
 
     Two images, two classes, two views; a sure teacher has one in each class, the student knows nothing:
-    ln 2 (1 - 2.3) = -0.9011. `ValueError` for fewer than two images or teachers, for shapes that differ.
+    ln 2 (1 - 2.3) = -0.9011. `ValueError` for fewer than two images or teachers, for shapes that differ, for a
+    temperature or a ramp that is not above 0, for a weight below 0; what is a tensor is not read.
     """
+    check_weight(maximality=maximality, determinism=determinism)
+    check_positive(temperature=temperature, assign_temperature=assign_temperature, **_number(ramp=ramp))
     _check(teachers, students, 2)
     if len(teachers[0]) < 2:
         raise ValueError(f"the marginal of {len(teachers[0])} image(s) says nothing: give a batch of 2 or more")
     log_p = [(x / assign_temperature).log_softmax(-1) for x in teachers]
     log_q = [(x / temperature).log_softmax(-1) for x in students]
     p = [x.exp() for x in log_p]
-    if marginals is None:
-        marginals = [x.mean(0) for x in p]
+    marginals = [x.mean(0) for x in p] if marginals is None else marginals
+    if [x.shape for x in marginals] != [x.shape[1:] for x in p]:
+        shapes = [tuple(x.shape) for x in marginals]
+        raise ValueError(f"`marginals` {shapes} must be one for each of {len(p)} teachers, of {p[0].shape[1]} classes")
     d = _across(p, log_q)
     h = torch.stack([entropy(x) for x in marginals]).mean()
     n = _across(p, log_p)
@@ -104,8 +111,9 @@ def dino(
     for each of the teacher's. No gradient through teachers.
 
     Two classes, teacher (0, 0), student (0, 0.1 ln 3), no center: -(ln 1/4 + ln 3/4) / 2 = 0.8370. `ValueError` for
-    fewer than two students, for shapes that differ.
+    fewer than two students, for shapes that differ, for a temperature that is not above 0; a tensor is not read.
     """
+    check_positive(temperature=temperature, **_number(teacher_temperature=teacher_temperature))
     _check(teachers, students, 1)
     if len(centers) != len(teachers):
         raise ValueError(f"`centers` (={len(centers)}) must be as many as `teachers` (={len(teachers)})")
@@ -113,6 +121,11 @@ def dino(
     p = [((x.detach() - center) / teacher_temperature).softmax(-1) for x, center in pairs]
     log_q = [(x / temperature).log_softmax(-1) for x in students]
     return DINOTerms(_across(p, log_q), torch.stack([entropy(x).mean() for x in p]).mean())
+
+
+def _number(**values: Tensor | float) -> dict[str, float]:
+    """Those that are known without reading a tensor: a schedule's value is a buffer, and a look at it a branch."""
+    return {name: value for name, value in values.items() if not isinstance(value, Tensor)}
 
 
 def _cross_entropy(p: Tensor, log_q: Tensor) -> Tensor:

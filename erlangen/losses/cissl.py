@@ -33,7 +33,7 @@ def cissl(
     rows = len(s)
     if rows % 2:
         raise ValueError(f"`s` has {rows} rows, which are no two views of every image: [view 1 of all; view 2 of all]")
-    check_same(4, s=s, t=t)
+    check_same(2, 2, s=s, t=t)
     check_positive(temperature=temperature)
 
     def students(block: slice) -> Tensor:

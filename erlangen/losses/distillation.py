@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from erlangen.losses.checks import check_same
 from erlangen.losses.precision import exact
 
 Form = Literal["distance", "cosine", "unnormalized"]
@@ -17,6 +18,7 @@ def regression(p: Float[Tensor, "n d"], z: Float[Tensor, "n d"]) -> Float[Tensor
 
     No gradient through z. p = (1, 0), z = (3, 4) have the cosine .6: 0.8.
     """
+    check_same(p=p, z=z)
     return 2 - 2 * F.cosine_similarity(p, z.detach(), dim=-1).mean()
 
 
@@ -26,6 +28,7 @@ def negative_cosine(p: Float[Tensor, "n d"], z: Float[Tensor, "n d"]) -> Float[T
 
     No gradient through z. p = (1, 0), z = (3, 4): -0.6.
     """
+    check_same(p=p, z=z)
     return -F.cosine_similarity(p, z.detach(), dim=-1).mean()
 
 
@@ -35,6 +38,7 @@ def squared_distance(p: Float[Tensor, "n d"], z: Float[Tensor, "n d"]) -> Float[
 
     No gradient through z. p = (1, 0), z = (3, 4): 20.
     """
+    check_same(p=p, z=z)
     return (p - z.detach()).square().sum(-1).mean()
 
 
@@ -54,9 +58,11 @@ def crosswise(
 
     Every original's own value: BYOL `distance` (0 to 8); KTH's reproduction `cosine` (-2 to 2); SimSiam `cosine` times
     1/2 (arXiv:2011.10566, eq. 2); DirectPred's code `cosine` times 2, or `unnormalized`. p1 = p2 = (1, 0), z1 = (3, 4),
-    z2 = (0, 1), cosine, scale 1/2: -(0 + .6) / 2 = -0.3. `ValueError` for a form that does not exist.
+    z2 = (0, 1), cosine, scale 1/2: -(0 + .6) / 2 = -0.3. `ValueError` for a form that does not exist, and for shapes
+    that differ.
     """
     if form not in FORMS:
         raise ValueError(f"`form` (={form}) of the loss must be one of {', '.join(get_args(Form))}")
+    check_same(p1=p1, p2=p2, z1=z1, z2=z2)
     d = FORMS[form]
     return scale * (d(p1, z2) + d(p2, z1))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from erlangen import losses
 from erlangen.dist import gather
 from erlangen.heads import per_crop, std_init_
+from erlangen.losses.checks import check_positive
 from erlangen.methods.base import Clock, Output, pair
 from erlangen.names import lookup
 from erlangen.nets import Encoder, mlp
@@ -41,8 +42,7 @@ class CISSL:
     def __post_init__(self) -> None:
         lookup("student", self.student, dict.fromkeys(("linear", "mlp")))
         lookup("init", self.init, dict.fromkeys(("issl", "torch")))
-        if not self.temperature > 0:
-            raise ValueError(f"`temperature` (={self.temperature}) must be above 0")
+        check_positive(temperature=self.temperature)
 
     def build(self, encoder: Encoder) -> Nets:
         def head(hidden: tuple[int, ...]) -> nn.Module:

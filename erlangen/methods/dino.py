@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from erlangen import losses
 from erlangen.heads import Center, CosineHead, per_crop
+from erlangen.losses.checks import check_positive
 from erlangen.methods.base import Clock, Output, crops
 from erlangen.names import lookup
 from erlangen.nets import Branch, Encoder, cosine_decay, ema_
@@ -49,11 +50,11 @@ class DINO:
         lookup("sphere", self.sphere, dict.fromkeys(("bottleneck", "hidden")))
         lookup("centering", self.centering, dict.fromkeys(("step", "direction")))
         lookup("evaluated", self.evaluated, dict.fromkeys(("teacher", "student")))
-        for name in ("temperature", "teacher_temperature", "final_temperature"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"`{name}` (={getattr(self, name)}) must be above 0")
-        if not 0 <= self.decay <= 1:
-            raise ValueError(f"`decay` (={self.decay}) must lie in [0, 1]")
+        check_positive(**{name: value for name, value in vars(self).items() if name.endswith("temperature")})
+        ranges = {"decay": (0, 1), "center_momentum": (0, 1), "warmup_epochs": (0, float("inf"))}
+        for name, (low, high) in {**ranges, **dict.fromkeys(("ticks", "large"), (1, float("inf")))}.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"`{name}` (={getattr(self, name)}) must lie in [{low}, {high}]")
 
     def build(self, encoder: Encoder) -> Nets:
         shape = (encoder.dim, self.hidden, self.bottleneck, self.classes)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from erlangen import losses
 from erlangen.dist import mean_over_ranks
 from erlangen.heads import bottlenecked, per_crop, std_init_
+from erlangen.losses.checks import check_positive
 from erlangen.methods.base import Clock, Output, crops
 from erlangen.names import lookup
 from erlangen.nets import Encoder
@@ -54,9 +55,8 @@ class DISSL:
         for name, least in {"maximality": 0, "determinism": 0, "classes": 2, "large": 2, "warmup": 0}.items():
             if not least <= getattr(self, name) < math.inf:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be a number, {least} or more")
-        for name in ("temperature", "assign_temperature"):
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise ValueError(f"`{name}` (={getattr(self, name)}) must be above 0")
+        assign = self.temperature if self.assign_temperature is None else self.assign_temperature
+        check_positive(temperature=self.temperature, assign_temperature=assign)
 
     def build(self, encoder: Encoder) -> Nets:
         def head(hidden: tuple[int, ...], shortcut: Literal["none", "before", "after"]) -> nn.Module:

@@ -54,7 +54,7 @@ class LinearPred:
     shrink: float = 0.0  # fraction that the predictor's weights lose after each step
 
     def __post_init__(self) -> None:
-        predictors.check(self)
+        predictors.check(self, reg=(0, float("inf")))
 
     def build(self, encoder: Encoder) -> Nets:
         style = {"bias": self.hidden_bias, "affine": self.affine, "last_bias": self.out_bias}

@@ -79,7 +79,7 @@ class MoCo:
 
     def check_batch(self, images: int) -> None:
         if self.queue % images:
-            raise ValueError(f"`queue` (={self.queue}) must be a multiple of the batch (={images} images, of all ranks)")
+            raise ValueError(f"`queue` (={self.queue}) must be a multiple of the batch (={images} images on all ranks)")
         if images % self.bn_groups or images < 2 * self.bn_groups:
             raise ValueError(
                 f"`bn_groups` (={self.bn_groups}) must divide the batch (={images} images), each 2 or more"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -35,7 +36,7 @@ def constrained(w: Sequence[Float[Tensor, "_ _"]], kind: Constraint) -> list[Flo
         return [w[0].diagonal().diag()]
     half = (w[0] + w[-1].mT) / 2
     if kind == "symmetric_row_norm":
-        half = half / half.norm(dim=1, keepdim=True)
+        half = F.normalize(half, dim=1)  # a row of zeros stays
     if kind == "symmetric_norm":
         top = torch.linalg.eigvalsh(half.double()).amax()
         half = torch.where(top.abs() > 1e-2, half / top, half).to(half)

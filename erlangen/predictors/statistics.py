@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from erlangen.dist import mean_over_ranks
+from erlangen.losses.precision import exact
 
 
 class Average(nn.Module):
@@ -83,7 +84,8 @@ class CrossCorrelation(nn.Module):
 class Partition(nn.Module):
     """F of the inputs on each side of random planes: what official DirectPred's `partition` predicts with.
 
-    Every plane passes through the mean of a view's rows; `second` holds (k, 2, d, d), below and above.
+    Every plane passes through the mean of a view's rows; `second` holds (k, 2, d, d), below and above. Sides and
+    moments are the same within autocast and without: a step forms its F in its loss and after it.
     """
 
     planes: Tensor
@@ -93,12 +95,14 @@ class Partition(nn.Module):
         self.register_buffer("planes", torch.randn(dim, planes))
         self.second = Average(planes, 2, dim, dim)
 
+    @exact
     def sides(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n k 2"]:
         """1 on the side on which a row lies, of each plane, 0 on the other; the mean is that of all ranks."""
         along = z.to(self.planes) @ self.planes
         above = along >= mean_over_ranks(along.mean(0))
         return torch.stack([~above, above], -1).to(along)
 
+    @exact
     def moments(self, views: Sequence[Float[Tensor, "n d"]]) -> Float[Tensor, "k 2 d d"]:
         """The mean of z z' over the rows on each side, of all views and ranks; 0 where there are none."""
         z = torch.cat(list(views)).to(self.planes)

@@ -1,4 +1,4 @@
-"""BYOL, SimSiam, DirectPred and DirectCopy: the study of KTH, and what the authors of each published.
+"""BYOL, SimSiam, DirectPred and its relatives: the study of KTH, and what the authors of each published.
 
 `erlangen train byol-kth`, ..., `deeper-projection-kth`: KTH's reproduction on CIFAR-10, ResNet-18, 101 epochs of SGD
 .03, whose report has (linear, last epoch, %): byol-kth 84.2, symmetric 85.7, one-layer 83.3; directpred-kth 84.7,
@@ -6,8 +6,8 @@ directcopy-kth 84.6; simsiam-kth 79.4, symmetric 20.3 (it collapses), collapse-f
 simsiam-directpred-kth 78.6; deeper-projection-kth 82.3. Its code did not set the predictor in the last two (see
 docs/dynamics.md, which has all names). About 4.5 h each on a V100 there. `monitors` eigenspace makes its figures.
 
-`directpred`, `directcopy`: the official code on STL-10, 100 epochs. `simsiam`, `byol-imagenet`: ImageNet, ResNet-50, as
-published: SimSiam 68.1 % at 100 epochs. No number of ours is promised yet.
+`directpred`, `directcopy`, `linearpred`, `partitionpred`: the official code on STL-10, 100 epochs. `simsiam`,
+`byol-imagenet`: ImageNet, ResNet-50, as published: SimSiam 68.1 % at 100 epochs. No number of ours is promised yet.
 """
 
 from dataclasses import replace
@@ -15,6 +15,8 @@ from dataclasses import replace
 from erlangen.methods.byol import BYOL
 from erlangen.methods.directcopy import DirectCopy
 from erlangen.methods.directpred import DirectPred
+from erlangen.methods.linearpred import LinearPred
+from erlangen.methods.partitionpred import PartitionPred
 from erlangen.methods.simsiam import SimSiam
 from erlangen.optim import BYOL_COSINE, LARS, MOCO_COSINE, SGD, Constant, Group
 from erlangen.recipes.base import Recipe
@@ -101,6 +103,9 @@ RECIPES = {
         OFFICIAL,
         method=DirectCopy(independent=True, hidden_bias=True, scale=2.0, rho=0.3, norm="none", eps=0.01),
     ),
+    # the same command with another `predictor_reg`
+    "linearpred": replace(OFFICIAL, method=LinearPred(independent=True, hidden_bias=True, rho=0.3, frequency=1)),
+    "partitionpred": replace(OFFICIAL, method=PartitionPred(independent=True, hidden_bias=True)),
     "simsiam": Recipe(
         SimSiam(),
         MoCoViews(),

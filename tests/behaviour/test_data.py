@@ -127,6 +127,22 @@ def test_train_and_test_folders_are_splits(name, tmp_path):
     assert data.train.labels.tolist() == [0, 1, 2] and data.test.labels.tolist() == [1, 2]
 
 
+def test_a_split_without_classes_is_no_class(tmp_path):
+    """Test images that lie in no sub-folder have no labels and do not shift those of the train images."""
+    for place in ("train/cat/1.png", "train/dog/2.png", "test/3.png"):
+        picture(tmp_path / place)
+    data = open_dataset(f"folder:{tmp_path}")
+    assert data.train.labels.tolist() == [0, 1] and data.test.labels is None
+
+
+def test_a_class_of_the_test_split_alone_has_its_own_number(tmp_path):
+    """By name among those of both splits, so that it is taken for none that was trained on."""
+    for place in ("train/cat/1.png", "train/eel/2.png", "test/dog/3.png", "test/eel/4.png"):
+        picture(tmp_path / place)
+    data = open_dataset(f"folder:{tmp_path}")
+    assert data.train.labels.tolist() == [0, 2] and data.test.labels.tolist() == [1, 2]
+
+
 def test_an_empty_test_folder_is_reported(tmp_path):
     """A split without images is an error that names the folder."""
     picture(tmp_path / "train" / "1.png")
@@ -147,6 +163,30 @@ def test_grey_and_colour_together_are_colour(tmp_path):
     data = open_dataset(f"folder:{tmp_path}")
     assert data.train.images.shape == (4, 3, 64, 64)
     assert data.train.images[:, :, 30, 30].tolist() == [[90] * 3, [90] * 3, [10, 20, 30], [10, 20, 30]]
+
+
+@pytest.mark.parametrize("kind", ["folder", "stream"])
+def test_grey_images_of_all_kinds_are_grey(kind, tmp_path):
+    """16 bits of either byte order are scaled, not clipped; grey with opacity is grey."""
+    for order, mode in (("<", "I;16"), (">", "I;16B")):
+        deep = np.full((20, 20), 90 * 256, f"{order}u2")
+        Image.frombytes(mode, (20, 20), deep.tobytes()).save(tmp_path / f"{mode[-1]}.tif")
+    assert [(tmp_path / name).read_bytes()[:2] for name in ("6.tif", "B.tif")] == [b"II", b"MM"]
+    picture(tmp_path / "opacity.png", (90, 10), "LA")
+    data = open_dataset(f"{kind}:{tmp_path}", image_size=16)
+    assert data.channels == (1 if kind == "folder" else 3)
+    assert data.train.take(torch.arange(3)).images.unique().tolist() == [90]
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_images_without_a_known_white_are_refused(mode, tmp_path):
+    """Of 32 bits or floats: an error with the path and the remedy, not a white or black image."""
+    picture(tmp_path / "1.tif", 200, mode)
+    text = rf"cannot read the image {re.escape(str(tmp_path / '1.tif'))}: .*mode {mode}.*PNG of 8 or 16 bits"
+    with pytest.raises(ValueError, match=text):
+        open_dataset(f"folder:{tmp_path}")
+    with pytest.raises(ValueError, match=text):
+        open_dataset(f"stream:{tmp_path}").train.take(torch.arange(1))
 
 
 def test_images_are_cropped_not_squeezed(tmp_path):
@@ -435,6 +475,29 @@ def test_imagenet_is_streamed(tmp_path):
     assert [tuple(x.shape) for x in originals.native] == [(3, 20, 32), (3, 20, 30)]
 
 
+@pytest.mark.parametrize("flat", ["train", "val"])
+def test_an_imagenet_without_class_folders_is_refused(flat, tmp_path):
+    """As its archives unpack: an error that says how the folder must look, not a set without labels."""
+    for split in ("train", "val"):
+        for kind in ("n01440764", "n01443537"):
+            place = tmp_path / "imagenet" / split
+            photo((place if split == flat else place / kind) / f"{kind}_1.JPEG", 1)
+    with pytest.raises(ValueError, match=r"'imagenet' is not in .* must hold train/CLASS/.* and val/CLASS/.*in both"):
+        open_dataset("imagenet", str(tmp_path))
+
+
+@pytest.mark.parametrize("alone", ["train", "val"])
+def test_the_classes_of_imagenet_are_those_of_both_splits(alone, tmp_path):
+    """One that only one split has is named; images for the challenge, in test/, are none to test on."""
+    home = tmp_path / "imagenet"
+    for place in ("train/n01", "train/n03", "val/n01", "val/n03", "test"):
+        photo(home / place / "1.JPEG", 1)
+    assert open_dataset("imagenet", str(tmp_path)).test.labels.tolist() == [0, 1]
+    photo(home / alone / "n02" / "1.JPEG", 1)
+    with pytest.raises(ValueError, match="the class n02 must be in both or in none of .*/train and .*/val"):
+        open_dataset("imagenet", str(tmp_path))
+
+
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
 
 
@@ -462,6 +525,13 @@ def test_the_document_has_every_data_set():
     """docs/data.md has a row for each name that can be opened."""
     rows = re.findall(r"^\| `([^`]+)` \|", DOCUMENT, re.M)
     assert set(rows) == set(DATASETS)
+
+
+def test_the_folders_of_relics_document_are_streamed(tmp_path):
+    """Food-101 at 192 px would take 11 GB of memory: docs/relic.md opens it with its images left in their files."""
+    picture(tmp_path / "1.png")
+    kinds = re.findall(r"--data (\S+):food101", (Path(__file__).parents[2] / "docs" / "relic.md").read_text())
+    assert kinds and all(isinstance(open_dataset(f"{kind}:{tmp_path}").train, Streamed) for kind in kinds)
 
 
 def test_images_of_a_data_set_are_bytes(unchecked):

@@ -54,8 +54,8 @@ def wp(learner) -> torch.Tensor:
 def test_a_target_that_is_copied_at_each_step_is_no_target():
     """KTH's SimSiam, a target without decay, trains bitwise as one network with a stop-gradient does."""
     simsiam = KTH["simsiam-kth"]
-    one = go(replace(simsiam, bottleneck=simsiam.hidden)).nets
-    two = go(replace(KTH["byol-kth"], decay=0.0)).nets
+    one = go(replace(simsiam, bottleneck=simsiam.hidden), 2).nets
+    two = go(replace(KTH["byol-kth"], decay=0.0), 2).nets
     assert same(one.online.state_dict(), two.online.state_dict())
     assert same(one.predictor.state_dict(), two.predictor.state_dict())
     parameters = zip(two.target.parameters(), two.online.parameters(), strict=True)
@@ -79,8 +79,15 @@ def test_the_target_follows_as_it_is_told():
     assert not torch.equal(own, other) and torch.equal(own.flatten().sort()[0], other.detach().flatten().sort()[0])
 
 
-@pytest.mark.parametrize("method", [DirectPred(), DirectCopy(), DirectCopy(norm="spectral", power=0.5)])
-@pytest.mark.parametrize("frequency, first, set_at", [(1, 1, {1, 2, 3, 4}), (3, 1, {1, 4}), (3, 3, {3})])
+@pytest.mark.parametrize(
+    "method, frequency, first, set_at",
+    [
+        (DirectPred(), 1, 1, {1, 2, 3, 4}),
+        (DirectPred(), 3, 3, {3}),
+        (DirectCopy(), 3, 1, {1, 4}),
+        (DirectCopy(norm="spectral", power=0.5), 2, 2, {2, 4}),
+    ],
+)
 def test_the_predictor_is_set_and_trained_in_between(method, frequency, first, set_at):
     """After the steps named it is the closed form of F, after the others what its optimiser made of it."""
     method = replace(shrink(method), frequency=frequency, first=first)
@@ -120,9 +127,18 @@ def test_a_symmetric_predictor_stays_symmetric(method):
     else:
         kept, free = replace(method, constraint="symmetric"), method
     worst = []
-    go(shrink(kept), 4, [every_step(lambda clock, net, output: worst.append(float(asymmetry(wp(net)))))])
-    assert len(worst) == 4 and max(worst) < 1e-6
-    assert float(asymmetry(wp(go(shrink(free))))) > 0.1
+    go(shrink(kept), 2, [every_step(lambda clock, net, output: worst.append(float(asymmetry(wp(net)))))])
+    assert len(worst) == 2 and max(worst) < 1e-6
+    assert float(asymmetry(wp(go(shrink(free), 2)))) > 0.1
+
+
+def test_a_new_predictor_is_symmetric_at_once():
+    """The constraint holds after a restart too, and what begins anew is another predictor."""
+    method = shrink(BYOL(constraint="symmetric", restart_steps=2))
+    learner = Learner(method, encoder())
+    before = wp(learner)
+    method.after_step(learner.nets, {}, Clock(2, 4, 2))
+    assert float(asymmetry(wp(learner))) < 1e-6 and not torch.isclose(wp(learner), before).any()
 
 
 def test_a_partitioned_prediction_sees_its_own_batch():
@@ -169,13 +185,13 @@ def test_a_noisy_predictor_is_skew_by_less_and_less():
         w = learner.nets.predictor.weight.detach()
         skew.append((w - w.T) / 2 * clock.step)
 
-    learner = go(shrink(DirectPred(noise=0.1)), 4, [every_step(look)])
-    assert all(torch.allclose(x, 0.1 * learner.nets.skew, atol=1e-5) for x in skew)
+    learner = go(shrink(DirectPred(noise=0.1)), 2, [every_step(look)])
+    assert len(skew) == 2 and all(torch.allclose(x, 0.1 * learner.nets.skew, atol=1e-5) for x in skew)
     assert torch.equal(learner.nets.skew, -learner.nets.skew.T) and learner.nets.skew.abs().max() > 1
 
 
 def test_a_predictor_begins_anew():
-    """Only the layers named, before the third step and the fifth, the same way in every run."""
+    """Only the layers named, before every second step, the same way in every run."""
     before = []
 
     def look(clock, learner, output):
@@ -183,13 +199,13 @@ def test_a_predictor_begins_anew():
 
     method = shrink(BYOL(restart_steps=2, restart="last"))
     runs = [
-        go(method, 6, [every_step(look)], optim=SGD(lr=0.0, weight_decay=0.0, schedule=Constant())) for _ in range(2)
+        go(method, 4, [every_step(look)], optim=SGD(lr=0.0, weight_decay=0.0, schedule=Constant())) for _ in range(2)
     ]
     assert same(runs[0].state_dict(), runs[1].state_dict())
-    first, last = zip(*before[:6], strict=True)
+    first, last = zip(*before[:4], strict=True)
     assert all(torch.equal(first[0], w) for w in first)
     changed = [not torch.equal(a, b) for a, b in zip(last, last[1:], strict=False)]
-    assert changed == [True, False, True, False, True]  # seen right after the steps 2, 4 and 6
+    assert changed == [True, False, True]  # seen right after the steps 2 and 4
 
 
 @pytest.mark.parametrize(
@@ -197,7 +213,7 @@ def test_a_predictor_begins_anew():
     [*(KTH[name] for name in ("byol-kth", "simsiam-kth", "directpred-kth", "directcopy-kth"))]
     + [replace(KTH[name], l2_predictor=True) for name in ("byol-kth", "simsiam-kth")],
 )
-def test_the_loss_is_logged_with_l2_and_without(method, tmp_path):
+def test_the_loss_is_logged_with_l2_and_without(method):
     """`loss_l2` exceeds `loss` by half the squared weights times l2, of all that trains or of the predictor."""
     learner = Learner(method, encoder())
     output = learner(views())
@@ -209,9 +225,6 @@ def test_the_loss_is_logged_with_l2_and_without(method, tmp_path):
     )
     assert float(output.logs["loss_l2"] - output.loss.detach()) == pytest.approx(2e-4 * squares, rel=1e-4)
     assert -2 <= float(output.loss.detach()) <= 2
-    go(method, 2, folder=tmp_path / "run")
-    line = read(tmp_path / "run" / "metrics.jsonl")[-1]
-    assert line["loss_l2"] > line["loss"]
 
 
 def is_norm(net, key: str) -> bool:
@@ -221,10 +234,10 @@ def is_norm(net, key: str) -> bool:
 # The monitor
 
 
-@pytest.mark.parametrize("name", ["BYOL", "one layer", "SimSiam", "DirectPred"])
+@pytest.mark.parametrize("name", ["BYOL", "one layer", "SimSiam"])
 def test_records_of_an_eigenspace(name, tmp_path):
     """Of every method with a predictor: after the first step, the first epoch, every second more, and the last."""
-    methods = {"BYOL": BYOL(), "one layer": BYOL(predictor_layers=1), "SimSiam": SimSiam(), "DirectPred": DirectPred()}
+    methods = {"BYOL": BYOL(), "one layer": BYOL(predictor_layers=1), "SimSiam": SimSiam()}
     ends = []
 
     def look(clock, learner, output):
@@ -259,25 +272,25 @@ def test_a_resumed_run_has_the_records_of_a_whole_one(tmp_path):
     """Stopped, or killed so that later records are there already: no gap, no repeat, bitwise the same F."""
     method = shrink(BYOL())
     whole = EigenspaceTracking(1, tmp_path / "whole")
-    go(method, 8, [whole], tmp_path / "whole")
+    go(method, 4, [whole], tmp_path / "whole")
     for kind in ("stopped", "killed"):
         folder = tmp_path / kind
 
         def stop(clock, learner, output):
-            if clock.step == 5:
+            if clock.step == 3:
                 os.kill(os.getpid(), signal.SIGINT)
 
-        with pytest.raises(Stopped, match="step 5 of 8"):
-            go(method, 8, [EigenspaceTracking(1, folder), every_step(stop)], folder)
+        with pytest.raises(Stopped, match="step 3 of 4"):
+            go(method, 4, [EigenspaceTracking(1, folder), every_step(stop)], folder)
         if kind == "killed":
             with (folder / "eigenspace.jsonl").open("a") as file:
-                file.write(json.dumps({"step": 6, "epoch": 3.0}) + '\n{"step": 8, "ep')
+                file.write(json.dumps({"step": 4, "epoch": 2.0}) + '\n{"step": 5, "ep')
         again = EigenspaceTracking(1, folder)
-        go(method, 8, [again], folder)
+        go(method, 4, [again], folder)
         files = [(tmp_path / part / "eigenspace.jsonl").read_text() for part in ("whole", kind)]
-        assert files[0] == files[1] and files[0].count("\n") == 5
+        assert files[0] == files[1] and files[0].count("\n") == 3
         assert torch.equal(whole.f, again.f)
-        assert checkpoint.load(folder / "checkpoints")[0] == 8
+        assert checkpoint.load(folder / "checkpoints")[0] == 4
 
 
 def test_a_number_that_is_none_is_null_in_a_list(tmp_path):

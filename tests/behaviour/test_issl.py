@@ -1,5 +1,6 @@
 """CISSL, DISSL, DINO and their monitors in training: what is logged, what moves when, what is refused."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from small import OPTIM, POLICY, colours, config, encoder, shrink
 
-from erlangen.journal import read
 from erlangen.methods.base import Clock, Learner, Output
 from erlangen.methods.cissl import CISSL
 from erlangen.methods.dino import DINO
@@ -19,13 +19,6 @@ from erlangen.train import train
 from erlangen.transforms.presets import SimCLRViews
 from erlangen.views import Batch, Draws, View, generator
 
-CONTRAST = {"hat_H_m", "I_q_zm", "n_negatives", "temperature"}
-LOGS = {
-    "SimCLR": (SimCLR(), CONTRAST),
-    "CISSL": (CISSL(), CONTRAST),
-    "DISSL": (DISSL(), {"H_M", "H_Mlz", "KL_invariance", "KL_distillation", "CE_distill_aug"}),
-    "DINO": (DINO(), {"CE_distill_aug", "H_Mlz"}),
-}
 SMALL = {"DISSL": shrink(DISSL()), "DINO": shrink(DINO()), "ISSL's DINO": shrink(ISSL_DINO)}
 methods = pytest.mark.parametrize("name", SMALL)
 
@@ -39,19 +32,6 @@ def views(local: int = 0, n: int = 16, seed: int = 0) -> list[View]:
 def learner(method) -> Learner:
     torch.manual_seed(1)
     return Learner(method, encoder())
-
-
-@pytest.mark.parametrize("name", LOGS)
-def test_what_the_originals_log_is_in_the_metrics(name, tmp_path):
-    """Under the originals' names, in every line of metrics.jsonl; so are the three numbers of the ETF monitor."""
-    method, names = LOGS[name]
-    settings = config(2, log_every=1)
-    train(shrink(method), encoder(), POLICY.build(3, 16), colours(), OPTIM, settings, [ETF(1, 256)], tmp_path)
-    lines = read(tmp_path / "metrics.jsonl")
-    assert len(lines) == 2
-    for line in lines:
-        assert names | {"cosine_pos", "cosine_neg", "dist_to_etf"} <= line.keys()
-        assert line["dist_to_etf"] == pytest.approx(1 - line["cosine_pos"] + line["cosine_neg"])
 
 
 @methods
@@ -71,6 +51,16 @@ def test_crops(name):
     assert seen[student] == [32, 48] and seen[head] == [80] and seen[teacher] == [32]
     assert name == "DISSL" or seen["teacher.encoder"] == [32]
     assert len(output.features) == len(output.embeddings) == 5
+
+
+@pytest.mark.parametrize("together, seen", [(True, [32]), (False, [16, 16])])
+def test_views_go_through_cissls_nets_together_or_one_by_one(together, seen):
+    """What the encoder and both heads are given, two views of 16 images, and so what BatchNorm's statistics are of."""
+    net, found = learner(replace(shrink(CISSL()), one_batch=together)), []
+    for module in (net.nets.encoder, net.nets.projector, net.nets.predictor):
+        module.register_forward_hook(lambda m, inputs, out: found.append(len(out)))
+    net(views())
+    assert sorted(found) == sorted(3 * seen)
 
 
 @methods
@@ -232,11 +222,13 @@ def test_etf_needs_two_views():
     "build, message",
     [
         (lambda: CISSL(temperature=0.0), r"`temperature` \(=0.0\)"),
+        (lambda: CISSL(temperature=math.inf), r"`temperature` \(=inf\)"),
         (lambda: CISSL(student="mpl"), "no student 'mpl'.*mlp"),
         (lambda: CISSL(init="isl"), "no init 'isl'.*issl"),
         (lambda: SimCLR(init="isl"), "no init 'isl'.*issl"),
         (lambda: DISSL(temperature=0.0), r"`temperature` \(=0.0\)"),
         (lambda: DISSL(assign_temperature=0.0), r"`assign_temperature` \(=0.0\)"),
+        (lambda: DISSL(temperature=math.inf), r"`temperature` \(=inf\)"),
         (lambda: DISSL(maximality=float("nan")), r"`maximality` \(=nan\)"),
         (lambda: DISSL(classes=1), r"`classes` \(=1\).*2 or more"),
         (lambda: DISSL(large=1), r"`large` \(=1\).*2 or more"),
@@ -247,7 +239,11 @@ def test_etf_needs_two_views():
         (lambda: DINO(temperature=-1.0), r"`temperature` \(=-1.0\)"),
         (lambda: DINO(final_temperature=0.0), r"`final_temperature` \(=0.0\)"),
         (lambda: DINO(decay=1.5), r"`decay` \(=1.5\)"),
-        (lambda: DINO(center_momentum=-0.1).build(encoder()), r"`momentum` of a center \(=-0.1\)"),
+        (lambda: DINO(temperature=math.inf), r"`temperature` \(=inf\)"),
+        (lambda: DINO(center_momentum=5.0), r"`center_momentum` \(=5.0\) must lie in \[0, 1\]"),
+        (lambda: DINO(warmup_epochs=-3), r"`warmup_epochs` \(=-3\)"),
+        (lambda: DINO(ticks=0), r"`ticks` \(=0\)"),
+        (lambda: DINO(large=-1), r"`large` \(=-1\)"),
         (lambda: DINO(sphere="hiden"), "no sphere 'hiden'.*hidden"),
         (lambda: DINO(centering="never"), "no centering 'never'"),
         (lambda: DINO(evaluated="both"), "no evaluated 'both'"),

@@ -20,7 +20,7 @@ BASE = {
     "symmetry_reg": False,
     "eigenspace": False,
     "predictor_lr": None,
-    "image_size": 32,
+    "drop_remainder": True,
     "mean": [0.4914, 0.4822, 0.4465],
     "std": [0.2023, 0.1994, 0.2010],
 }
@@ -73,6 +73,23 @@ OFFICIAL = {
     "m": 0.996,
     "mlp_hidden_size": 512,
     "projection_size": 128,
+    "predictor_reg": "corr",
+    "dyn_reg": None,
+    "dyn_eps_inside": False,
+    "dyn_zero_mean": False,
+    "dyn_noise": None,
+    "dyn_time": None,
+    "dyn_diagonalize": False,
+    "dyn_psd": None,
+    "dyn_sym": True,
+    "solve_direction": "left",
+    "predictor_rank": 0.5,
+    "predictor_eig": 0.5,
+    "predictor_eps": 1e-5,
+    "predictor_wd": None,
+    "n_corr": 2,
+    "corr_eigen_decomp": True,
+    "use_l2_normalization": True,
     "has_bias": True,
     "has_bn_affine": False,
     "predictor_freq": 1,
@@ -81,27 +98,74 @@ OFFICIAL = {
     "dyn_convert": 2,
     "balance_type": "boost_scale",
 }
-COMMANDS = {"directpred": {}, "directcopy": {"balance_type": "direct", "dyn_convert": 1}}
+# The command with other words. null in `dyn_reg`, the default, fails in minimal_space: .01 is ours.
+COMMANDS = {
+    "directpred": {},
+    "directcopy": {"balance_type": "direct", "dyn_convert": 1},
+    "linearpred": {"predictor_reg": "minimal_space", "dyn_reg": 0.01},
+    "partitionpred": {"predictor_reg": "partition"},
+}
 
-# our fields, of what was published; the rest is not known from there
+# What is in every recipe, unless its table says otherwise
+COMMON = {
+    "optim.nesterov": False,
+    "optim.lr_batch": None,
+    "optim.groups": [],
+    "train.drop_last": True,
+    "train.seed": 0,  # of those whose source draws another in every run
+    "train.precision": "fp32",
+    "train.clip_norm": None,
+    "train.clip_value": None,
+    "stem": None,
+    "probe_data": None,
+    "image_size": None,  # as large as the source's images
+    "mean": None,  # ImageNet's
+    "std": None,
+    "monitors": [],
+}
+CONSTANT = {"optim.class": "SGD", "optim.schedule.class": "Constant"}
+# what neither code has, and of the other's options what the one lacks
+NO_TARGET = {"method.statistics": False, "method.rising": False, "method.independent": False}
+TRAINED = {"method.constraint": "none", "method.shrink": 0.0, "method.l2": 0.0, "method.l2_predictor": False}
+RESTARTS = {"method.restart_epochs": 0, "method.restart_steps": 0, "method.restart": "all"}
+CLOSED = {"method.centred": False, "method.shrink": 0.0}
+BALANCED = {"method.balance": "boost_scale", "method.eps_inside": False, "method.reg": 0.0}
+DIRECT = {"method.diagonal": False, "method.noise": 0.0}
+
+# our fields, of what was published
 PUBLISHED = {
     "simsiam": {
+        **COMMON,
+        **TRAINED,
         "method.class": "SimSiam",
         "method.projector_layers": 3,
         "method.hidden": 2048,
         "method.out": 2048,
         "method.bottleneck": 512,
+        "method.predictor_layers": 2,
+        "method.hidden_bias": False,
+        "method.glorot": False,
         "method.last_norm": True,
         "method.affine": True,
         "method.out_bias": True,
         "method.form": "cosine",
         "method.scale": 0.5,
+        "views.class": "MoCoViews",
+        "views.family": "default",
+        "views.short_side": 400,
         "optim.class": "SGD",
         "optim.lr": 0.05,
+        "optim.lr_batch": 256,
+        "optim.decayed": "all",
         "optim.momentum": 0.9,
         "optim.weight_decay": 1e-4,
         "optim.schedule.class": "Cosine",
+        "optim.schedule.per": "epoch",
         "optim.schedule.warmup": 0.0,
+        "optim.schedule.zero_at": -1,
+        "optim.schedule.full_at": -1,
+        "optim.schedule.least": 0.0,
+        "optim.schedule.end": 0.0,
         "optim.groups": [
             {
                 "class": "Group",
@@ -118,6 +182,19 @@ PUBLISHED = {
         "data": "imagenet",
     },
     "byol-imagenet": {
+        **{name: value for name, value in COMMON.items() if name != "optim.nesterov"},
+        **TRAINED,
+        **NO_TARGET,
+        **RESTARTS,
+        "method.hidden_bias": False,
+        "method.affine": True,
+        "method.out_bias": True,
+        "method.glorot": False,
+        "views.class": "BYOLViews",
+        "views.crop": [0.08, 1.0],
+        "views.blur": [1.0, 0.1],
+        "views.solarize": [0.0, 0.2],
+        "views.antialias": False,
         "method.class": "BYOL",
         "method.hidden": 4096,
         "method.out": 256,
@@ -134,7 +211,11 @@ PUBLISHED = {
         "optim.trust": 1e-3,
         "optim.weight_decay": 1.5e-6,
         "optim.schedule.class": "Cosine",
+        "optim.schedule.per": "step",
         "optim.schedule.warmup": 10,
+        "optim.schedule.zero_at": 0,
+        "optim.schedule.full_at": 0,
+        "optim.schedule.least": 0.0,
         "optim.schedule.end": 0.0,
         "train.epochs": 1000,
         "train.batch_size": 4096,

@@ -7,9 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributions import Categorical
 
 from erlangen.losses import blocks, cissl, dino, dissl, entropy, marginal, nt_xent
+from erlangen.losses.precision import unchecked as unread
 
 FEW = settings(deadline=None, max_examples=10, derandomize=True)
 SEEDS = st.integers(0, 2**32)
@@ -220,6 +222,15 @@ X, Z = normal(4, 3), torch.zeros(3, dtype=torch.float64)
         (lambda: dissl([X] * 3, [X] * 2), r"`students` \(=2\) at least two and no fewer"),
         (lambda: dissl([X] * 2, [X, X[:, :2]]), r"differ in shape.*\(4, 2\)"),
         (lambda: dissl([X / 0] * 2, [X] * 2), "`teachers` of dissl.*not finite"),
+        (lambda: dissl([X] * 2, [X] * 2, temperature=0.0), r"`temperature` \(=0.0\)"),
+        (lambda: dissl([X] * 2, [X] * 2, assign_temperature=math.inf), r"`assign_temperature` \(=inf\)"),
+        (lambda: dissl([X] * 2, [X] * 2, determinism=math.nan), r"`determinism` \(=nan\)"),
+        (lambda: dissl([X] * 2, [X] * 2, ramp=0.0), r"`ramp` \(=0.0\)"),
+        (lambda: dissl([X] * 2, [X] * 2, marginals=[X[0].softmax(0)]), r"`marginals` \[\(3,\)\].*each of 2 teachers"),
+        (lambda: dissl([X] * 2, [X] * 2, marginals=[X[0, :2]] * 2), r"`marginals` \[\(2,\), \(2,\)\].*of 3 classes"),
+        (lambda: marginal(X, math.nan), r"`temperature` \(=nan\)"),
+        (lambda: dino([X], [X] * 2, [Z], temperature=-1.0), r"`temperature` \(=-1.0\)"),
+        (lambda: dino([X], [X] * 2, [Z], teacher_temperature=0.0), r"`teacher_temperature` \(=0.0\)"),
         (lambda: dino([X], [X], [Z]), r"`students` \(=1\) at least two"),
         (lambda: dino([X] * 2, [X] * 2, [Z]), r"`centers` \(=1\)"),
         (lambda: dino([X] * 2, [X / 0] * 2, [Z] * 2), "`students` of dino.*not finite"),
@@ -229,6 +240,14 @@ def test_what_cannot_be_is_named(call, message, unchecked):
     """Too few images or crops, shapes that differ, a temperature of 0, what is not finite: by the argument's name."""
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_scheduled_value_is_not_read():
+    """A ramp and a temperature that are tensors need not have values: no look at a device, no branch of a graph."""
+    with unread(), FakeTensorMode():
+        x, c, later = torch.empty(2, 3), torch.empty(3), torch.empty(())
+        loss = dissl([x] * 2, [x] * 2, ramp=later).loss + dino([x], [x] * 2, [c], teacher_temperature=later).loss
+    assert loss.shape == ()
 
 
 PAIRED = {

@@ -289,6 +289,42 @@ def test_timm_is_timm():
     assert ours.dim == 192 and ours(x).shape == (2, 192)
 
 
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "eva02_tiny_patch14_224"])
+@pytest.mark.parametrize("size", [13, 27, 41, 82])
+def test_small_crops_are_padded_to_whole_patches(name, size):
+    """ReLIC's small sizes give what the same images give with zeros at the right and below; so do its feature maps."""
+    encoder = build_encoder(f"timm/{name}", 3, 96, **PLAIN).eval()
+    patch = encoder.model.patch_embed.patch_size[0]
+    x = images(size=size)
+    padded = torch.nn.functional.pad(x, (0, -size % patch, 0, -size % patch))
+    assert padded.shape[-1] % patch == 0
+    with torch.no_grad():
+        h = encoder(x)
+        torch.testing.assert_close(h, encoder(padded))
+        found, expected = (encoder.features(y, ["blocks.3"])["blocks.3"] for y in (x, padded))
+    torch.testing.assert_close(found, expected)
+    assert h.std() > 1e-3 and found.shape[-1] == padded.shape[-1] // patch
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("gmlp_s16_224", "doesn't match model"), ("swin_tiny_patch4_window7_224", "divisible by")]
+)
+def test_a_size_that_timm_refuses_is_named(name, why):
+    """By an encoder of one size, or of whole patches only: the error has its name, the size and timm's reason."""
+    encoder = build_encoder(f"timm/{name}", 3, 64).eval()
+    text = rf"encoder timm/{name} does not take images of 27 x 27 pixels \(.*{why}.*\): give it another size"
+    for use in (encoder, lambda x: encoder.features(x, encoder.layers[:1])):
+        with pytest.raises(ValueError, match=text):
+            use(images(size=27))
+    assert encoder(images(size=64)).shape == (2, encoder.dim)
+
+
+def test_a_size_that_timm_cannot_build_is_named():
+    """One that is no multiple of the patch, where the model needs that."""
+    with pytest.raises(ValueError, match="encoder timm/xcit_nano_12_p16_224 does not take images of 41 x 41 pixels"):
+        build_encoder("timm/xcit_nano_12_p16_224", 3, 41)
+
+
 @pytest.mark.parametrize(
     ("name", "channels", "size", "changes"),
     [

@@ -109,6 +109,16 @@ def test_what_is_not_finite_or_unknown_is_named(unchecked):
         crosswise(z, z, z, z, "euclid")
 
 
+@pytest.mark.parametrize("loss", [regression, negative_cosine, squared_distance])
+def test_a_target_for_each_prediction(loss, unchecked):
+    """One target for eight predictions, or one less dimension, is refused by name and not spread."""
+    p, z = normal(8, 4), normal(1, 4)
+    with pytest.raises(ValueError, match=r"`p` \(8, 4\), `z` \(1, 4\) must be of one shape"):
+        loss(p, z)
+    with pytest.raises(ValueError, match=r"`z1` \(8, 4\), `z2` \(1, 4\) must be of one shape"):
+        crosswise(p, p, p, z)
+
+
 # Closed forms
 
 
@@ -299,6 +309,16 @@ def test_an_empty_side_has_no_moments():
     assert torch.equal(moments, torch.zeros_like(moments))
 
 
+def test_partitions_are_exact_under_autocast():
+    """What `loss` forms of bfloat16 rows within autocast is bitwise what `after_step` forms of them without."""
+    partition, views = Partition(16, 2), [normal(2048, 16, seed=i).bfloat16() for i in range(2)]
+    plain, sides = partition.moments(views), partition.sides(views[0])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(partition.moments(views), plain)
+        assert torch.equal(partition.sides(views[0]), sides)
+    assert plain.dtype == sides.dtype == torch.float32
+
+
 def minimal(values: dict, steps: int = 3):
     """`LinearPred` after so many steps of known rows, and the rows: inputs and targets of the other view."""
     method = LinearPred(hidden=4, out=3, frequency=2, first=2, **values)
@@ -374,6 +394,16 @@ def test_rows_of_a_symmetric_predictor_have_length_one():
     """Both layers stay each other's transpose."""
     first, second = constrained([normal(5, 3), normal(3, 5, seed=1)], "symmetric_row_norm")
     assert close(first, second.T) and close(first.norm(dim=1), torch.ones(5))
+    dead = constrained([torch.zeros(5, 3), torch.zeros(3, 5)], "symmetric_row_norm")
+    assert not any(w.any() for w in dead)  # which NaN is too
+
+
+def test_simsiams_predictor_has_a_bottleneck():
+    """Its hidden layer is as wide as `bottleneck` says, not as the projector's."""
+    encoder = Encoder()
+    encoder.dim = 4
+    nets = SimSiam(hidden=8, out=6, bottleneck=3).build(encoder)
+    assert [tuple(w.shape) for w in weights(nets.predictor)] == [(3, 6), (6, 3)]
 
 
 def test_weights_shrink_and_biases_stay():
@@ -508,9 +538,16 @@ def test_a_random_predictor_is_asymmetric_by_the_square_root_of_two():
         (DirectPred, {"rho": -0.1}, r"`rho` \(=-0.1\)"),
         (DirectPred, {"power": 0.0}, r"`power` \(=0.0\)"),
         (DirectPred, {"balance": "boost"}, r"`balance` \(=boost\) must be one of boost_scale, clamp"),
+        (DirectPred, {"eps": math.nan}, r"`eps` \(=nan\).*finite"),
+        (DirectPred, {"reg": 2.0}, r"`reg` \(=2.0\) must lie in \[0, 1\]"),
         (DirectCopy, {"norm": "l2"}, r"`norm` \(=l2\) must be one of frobenius, spectral, none"),
         (DirectCopy, {"frequency": 0}, r"`frequency` \(=0\)"),
         (LinearPred, {"rule": "corr"}, r"`rule` \(=corr\) must be one of solve"),
+        (LinearPred, {"time": -3.0}, r"`time` \(=-3.0\)"),
+        (LinearPred, {"eigenvalue": math.nan}, r"`eigenvalue` \(=nan\)"),
+        (LinearPred, {"eps": -math.inf}, r"`eps` \(=-inf\)"),
+        (LinearPred, {"rank": 0.0}, r"`rank` \(=0.0\)"),
+        (LinearPred, {"reg": -0.1}, r"`reg` \(=-0.1\) must lie in \[0, inf\]"),
         (PartitionPred, {"partitions": 0}, r"`partitions` \(=0\)"),
     ],
 )
