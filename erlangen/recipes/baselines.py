@@ -41,7 +41,7 @@ RECIPES = {
     "vicreg-cifar10": CIFAR,
     "barlow-cifar10": replace(
         CIFAR,
-        method=BarlowTwins(scale=0.1, hidden=(2048, 2048), out=2048),
+        method=BarlowTwins(weight=0.005, scale=0.1, hidden=(2048, 2048), out=2048),
         views=BYOLViews(blur=(0.0, 0.0), solarize=(0.0, 0.2), antialias=True),
     ),
 }

@@ -167,14 +167,15 @@ def test_which_encoder_is_kept():
     assert relic.encoder is relic.nets.target.encoder and v2.encoder is v2.nets.online.encoder
 
 
-def test_relicv2_target_follows():
-    """After the first step it has moved by 1 - decay, and its statistics are its own."""
+@pytest.mark.parametrize("step, decay", [(1, 0.9), (51, 0.95), (76, 0.98535534), (100, 0.99997533)])
+def test_relicv2_target_follows(step, decay):
+    """It moves by 1 - decay, which half a cosine takes to 0, and its statistics are its own."""
     net = learner(ReLICv2(**SMALL, decay=0.9))
     online, target = net.nets.online.projector[0].weight, net.nets.target.projector[0].weight
     before, statistics = (online - target).detach(), net.nets.target.projector[1].running_mean.clone()
     net.nets.online.projector[1].running_mean.add_(1)
-    net.after_step({}, Clock(1, 100, 10))
-    assert torch.allclose(online - target, 0.9 * before)
+    net.after_step({}, Clock(step, 100, 10))
+    assert torch.allclose(online - target, decay * before, rtol=1e-7)
     assert torch.equal(net.nets.target.projector[1].running_mean, statistics)
 
 

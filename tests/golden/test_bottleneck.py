@@ -6,7 +6,10 @@ from vectors import Case, cases, check_close
 
 from erlangen.encoders.expansion import BottleneckExpand
 
-every = cases("issl_misc*.npz", r"(\w+\.)hp\.in_hidden_expansion_residual")
+CLAIMS = {
+    "issl_misc*.npz": r"bott_\w+\.(w\..+|hp\.in_hidden_expansion_residual|x|out_train|out_eval_after_one_train_pass)"
+}
+every = cases("issl_misc*.npz", r"(bott_\w+\.).+")
 
 
 def build(case: Case) -> BottleneckExpand:

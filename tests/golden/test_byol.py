@@ -25,6 +25,14 @@ ORIGINALS = {
     "luckmatters_unnormalized": [DirectPred(form="unnormalized", scale=1.0)],
 }
 EVERY = [(name, method) for name, methods in ORIGINALS.items() for method in methods]
+OF = f"({'|'.join(ORIGINALS)})"
+CLAIMS = {
+    "byol_loss*.npz": rf"[pz][12]|{OF}_(loss|grad_p[12])|l2_(coef|(kernel|bias|gamma|beta)1|kernel2)"
+    "|kth_(l2_term|total)",
+    "byol_symmetry*.npz": "w|wd|w[01]|one_(symmetric|diagonal|diagonal_wd)|two_(symmetric|row_norm)_w[01]",
+    "byol_schedule*.npz": "step|total_steps|byol_base_ema|byol_target_ema|ema_(tau|target|online|result)",
+    "relic_model*.npz": r"gamma|(before|after_ema|after_copy)/(online|target)_encoder\..+",
+}
 FLOAT64 = {"rtol": 1e-7, "atol": 1e-9}
 FLOAT32 = {"rtol": 0, "atol": 1e-6}
 

@@ -10,8 +10,10 @@ from erlangen.methods.cissl import CISSL, Nets
 from erlangen.nets import mlp
 
 FILES = "issl_cissl*.npz"
-every = cases(FILES, r"(\w+\.)z")
+every = cases(FILES, r"((?!hp\.)\w+\.).+")
 HEADS = ("projector", "predictor")
+RESULTS = r"loss|loss_f32|grad_z|grad_z_tgt|logits|log\..+|(gradnorm|after)\.(projector|predictor)\..+"
+CLAIMS = {FILES: rf"hp\.[BD]|\w+\.(z|z_tgt|hp\.temperature|w\.(projector|predictor)\..+|{RESULTS})"}
 
 
 def own_column(case: Case) -> bool:

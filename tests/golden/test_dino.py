@@ -12,6 +12,22 @@ from erlangen.views import View
 
 FILES = "issl_dino*.npz"
 FLOAT64 = {"rtol": 1e-9, "atol": 1e-11}
+CLAIMS = {
+    FILES: "|".join(
+        (
+            r"hp\.[BDC]|tau\.(global_step|value)",
+            # losses in a row
+            r"\w+\.hp\.((student|teacher)_temperature|warmup_teacher_temp(_epochs)?|center_momentum|n_epochs)",
+            r"\w+\.(teacher_temp_schedule|teacher_temperature|epochs|student|teacher|loss|grad_student|center_after)",
+            r"\w+\.log\..+",
+            # whole steps
+            r"\w+\.hp\.(steps_per_epoch|max_epochs|initial_tau|lr|global_step_increment)",
+            r"\w+\.(x|x_tilde|grad_z|param_norms|tau_used|tau_next)",
+            r"\w+\.w\.(encoder\..+|loss\.((projector|teacher_encoder|teacher_proj)\..+|center))",
+            r"\w+\.final\.loss\.(teacher_encoder|teacher_proj)\..+",
+        )
+    )
+}
 
 
 def check_number(value: float, golden: Tensor) -> None:
@@ -58,7 +74,7 @@ def test_teacher_temperature(case):
     check_number(method.teaching(len(golden) + 3), golden[-1])
 
 
-@cases(FILES, r"(\w+\.)student")
+@cases(FILES, r"(\w+\.)(?:student|teacher|epochs|grad_student)")
 def test_losses_and_centers(case):
     """Loss, monitors and gradient of steps in a row, each in its epoch; the center after each of them."""
     method = scheduled(case)
@@ -165,7 +181,7 @@ def norms(nets: Nets) -> Tensor:
     return torch.tensor(found, dtype=torch.float64)
 
 
-@cases(FILES, r"(\w+\.)x_tilde")
+@cases(FILES, r"(\w+\.)(?:x|x_tilde|tau_used|param_norms)")
 def test_training(case):
     """Steps of plain SGD, the teacher following: losses, gradients, centers, norms of networks, the last teacher."""
     method, nets, steps, per_epoch = build(case)

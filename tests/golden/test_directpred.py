@@ -31,6 +31,10 @@ VARIANTS = {
     "clamp_reg0": DirectPred(balance="clamp"),
     "shrink2mean": DirectPred(balance="shrink2mean"),
 }
+CLAIMS = {
+    "byol_corr*.npz": "h[12]|rho|F|corr|F_cumulative|mean_ema|F_centered",
+    "byol_directpred*.npz": rf"F_\w+|eps|eps_v|({'|'.join(METHODS)})_\w+|luck_var_({'|'.join(VARIANTS)})",
+}
 
 
 def networks(method, dim: int):

@@ -9,8 +9,10 @@ from erlangen.heads import bottlenecked
 from erlangen.methods.dissl import DISSL, Nets
 
 FILES = "issl_dissl*.npz"
-every = cases(FILES, r"(\w+\.)z")
+every = cases(FILES, r"((?!hp\.)\w+\.).+")
 HEADS = ("projector", "predictor")
+RESULTS = r"loss|loss_f32|grad_z|grad_z_tgt|log\..+|(gradnorm|after)\.(projector|predictor)\..+"
+CLAIMS = {FILES: rf"hp\.[BDC]|\w+\.(z|z_tgt|hp\..+|w\.(projector|predictor)\..+|{RESULTS})"}
 
 
 def hyperparameters(case: Case) -> dict[str, float]:

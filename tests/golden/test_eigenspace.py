@@ -9,6 +9,10 @@ from erlangen.nets import mlp
 from erlangen.predictors import regulate_, weights
 
 FLOAT64 = {"rtol": 1e-7, "atol": 1e-9}
+RECORD = "(sym_|one_layer_)?(asymmetry|alignment|wp_eigenvalues_desc)"
+CLAIMS = {
+    "byol_eigenspace*.npz": rf"(sym_)?(kernel[12]|wp)|F|F_eigenvalues|alignment_(desc|stored_kth)|one_layer_w|{RECORD}"
+}
 
 
 def predictor(case) -> nn.Module:

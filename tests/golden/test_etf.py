@@ -9,8 +9,10 @@ from erlangen.methods.simclr import SimCLR
 from erlangen.observers.etf import ETF
 from erlangen.views import Batch
 
+CLAIMS = {"issl_misc*.npz": r"hp\.[BD]|\w*etf\.(zx|za|pos_neg|running_mean_after)"}
 
-@cases("issl_misc*.npz", r"(\w*etf\.)zx")
+
+@cases("issl_misc*.npz", r"(\w*etf\.)\w+")
 def test_etf(case):
     """Batches in a row: both cosines, their sum, and the running mean after each batch."""
     zx, za, golden = case["zx"], case["za"], case["pos_neg"]
@@ -24,7 +26,7 @@ def test_etf(case):
         check_close(monitor.running_mean, case["running_mean_after"][k], rtol=1e-9, atol=1e-11)
 
 
-@cases("issl_misc*.npz", "()etf.zx")
+@cases("issl_misc*.npz", r"()etf\.\w+")
 def test_sizes(case):
     """The file says how many images and dimensions there are."""
     assert case["etf.zx"].shape[1:] == case["etf.za"].shape[1:] == (case.value("hp.B"), case.value("hp.D"))

@@ -22,6 +22,13 @@ from erlangen.optim import (
     rate,
 )
 
+CLAIMS = {
+    "issl_misc*.npz": r"sched\.(warmcos|multistep)_.+",
+    "duet_lr*.npz": "lr_base.+|essl_original_.+",
+    "inv_moco_schedule*.npz": r"base_lr|lr_(cos|step)_\d+",
+    "byol_schedule*.npz": "step|total_steps|byol_(lr|base_lr|batch|warmup)|kth_finetune_lr",
+}
+
 
 def named(case: Case, pattern: str) -> list[float]:
     """The numbers that the name of the case's array holds."""
@@ -88,7 +95,7 @@ def test_moco(case):
     check_epochs(SGD(lr=Case(case.file).value("base_lr"), schedule=schedule), case[""])
 
 
-@cases("byol_schedule*.npz", "()byol_lr")
+@cases("byol_schedule*.npz")
 def test_byol(case):
     """A ramp from 0 and a cosine per step, the rate in proportion to the batch; held past the end."""
     total, batch = case.value("total_steps"), case.value("byol_batch")
@@ -97,7 +104,7 @@ def test_byol(case):
     check_rates(optim, case["byol_lr"], total, 1, case["step"].tolist(), batch)
 
 
-@cases("byol_schedule*.npz", "()kth_finetune_lr")
+@cases("byol_schedule*.npz")
 def test_kth(case):
     """A square from the first rate down to a hundredth of it; held past the end."""
     total, steps, rates = case.value("total_steps"), case["step"].tolist(), case["kth_finetune_lr"]

@@ -9,7 +9,9 @@ from erlangen.methods.simclr import SimCLR
 from erlangen.nets import Branch
 
 FILES = "issl_simclr*.npz"
-every = cases(FILES, r"(\w+\.)z")
+every = cases(FILES, r"((?!hp\.)\w+\.).+")
+RESULTS = r"loss|loss_f32|grad_z|log\..+|(gradnorm|after)\.projector\..+"
+CLAIMS = {FILES: rf"hp\.[BD]|\w+\.(z|hp\.temperature|w\.projector\..+|{RESULTS})"}
 
 
 def build(case: Case) -> tuple[SimCLR, Branch, dict[str, str]]:

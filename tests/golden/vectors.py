@@ -1,6 +1,7 @@
 """Golden vectors: numbers that the original code gave. The folder is ERLANGEN_GOLDEN, or the copy beside this file.
 
-A case is a file and the prefix of its arrays. What the folder does not hold is skipped by name, never silently.
+A case is a file and the prefix of its arrays. A kind of case that the folder does not hold is skipped by name; a case
+that lacks an array, and an array that no test claims (test_claims.py), fail.
 """
 
 import os
@@ -26,7 +27,7 @@ def load(file: str) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Case:
-    """The arrays of `file` whose names begin with `prefix`; asking for one that is missing skips the test."""
+    """The arrays of `file` whose names begin with `prefix`; asking for one that is missing fails the test."""
 
     file: str
     prefix: str = ""
@@ -48,7 +49,7 @@ class Case:
     def under(self, name: str) -> dict[str, Tensor]:
         """The arrays whose names begin with `name`, by what follows."""
         if not self.holds(name):
-            pytest.skip(f"{self.file} holds no {self.prefix}{name}*")
+            pytest.fail(f"{self.file} lacks {self.prefix}{name}*")
         start = self.prefix + name
         return {
             key.removeprefix(start): self[key[len(self.prefix) :]] for key in load(self.file) if key.startswith(start)
@@ -56,12 +57,12 @@ class Case:
 
     def _array(self, name: str) -> np.ndarray:
         if self.prefix + name not in load(self.file):
-            pytest.skip(f"{self.file} holds no {self.prefix}{name}")
+            pytest.fail(f"{self.file} lacks {self.prefix}{name}")
         return load(self.file)[self.prefix + name]
 
 
 def cases(files: str, key: str = "()") -> pytest.MarkDecorator:
-    """One test per case in the files of this name; `key` is an expression that matches one array of every case.
+    """One test per case in the files of this name; `key` is an expression that matches arrays of every case.
 
     Its group is the prefix of the case. Without `key` a file is one case.
     """

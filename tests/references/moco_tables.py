@@ -34,7 +34,7 @@ NATIVE = {"data": "imagenet-native", "views.short_side": None}
 V1 = {"method.temperature": 0.07, "method.mlp_head": False, "views.family": "v1"}
 STEPS = {"optim.schedule.class": "Milestones", "optim.schedule.at": [120, 160], "optim.schedule.gamma": 0.1}
 
-# landscape.md B: ImageNet
+# landscape.md B: ImageNet; it has no views, image size, schedule or epochs
 IMAGENET = {
     "encoder": "resnet50",
     "data": "imagenet",
@@ -46,18 +46,23 @@ IMAGENET = {
     "optim.weight_decay": 1e-6,
     "train.batch_size": 2048,
 }
-# peers.md C1: CIFAR-10 in solo-learn
+# peers.md C and D: CIFAR-10 in solo-learn
 CIFAR = {
     "encoder": "resnet18",
     "stem": None,  # that of small images
     "data": "cifar10",
     "method.hidden": [2048, 2048],
     "method.out": 2048,
+    "image_size": None,  # that of the data, 32
+    "optim.class": "LARC",  # clipped, eta .02
     "optim.lr": 0.3,
     "optim.lr_batch": 256,
     "optim.weight_decay": 1e-4,
     "optim.clip": True,
     "optim.trust": 0.02,
+    "optim.schedule.class": "Cosine",
+    "optim.schedule.warmup": 10,
+    "optim.schedule.end": 0.0,
     "views.class": "BYOLViews",  # jitter .4, .4, .2, .1; flip .5; grey .2
     "views.blur": [0.0, 0.0],
     "train.epochs": 1000,
@@ -86,5 +91,12 @@ TABLE = {
         "views.crop": [0.2, 1.0],
         "views.solarize": [0.1, 0.1],
     },
-    "barlow-cifar10": {**CIFAR, **BARLOW, "method.scale": 0.1, "views.crop": [0.08, 1.0], "views.solarize": [0.0, 0.2]},
+    "barlow-cifar10": {
+        **CIFAR,
+        **BARLOW,
+        "method.weight": 0.005,  # landscape.md B
+        "method.scale": 0.1,
+        "views.crop": [0.08, 1.0],
+        "views.solarize": [0.0, 0.2],
+    },
 }

@@ -1,4 +1,7 @@
-"""What `relic-pytorch` 0.4.1 is run with: the defaults of its command line, what its script fixes, its commands."""
+"""What `relic-pytorch` 0.4.1 is run with: the defaults of its command line, what its script fixes, its commands.
+
+And ReLICv2's paper.
+"""
 
 DEFAULTS = {
     "dataset_name": "stl10",
@@ -53,3 +56,8 @@ COMMANDS = {
     "relic-tiny-imagenet": {"dataset_name": "tiny_imagenet"},
     "relic-efficientnet": {"encoder_model_name": "efficientnet"},
 }
+
+# relic_byol.md A.8. Its numbers of views and negatives, the target's decay, the heads' widths, LARS and its settings,
+# batch, epochs and warm-up are from memory of the paper, so they are in no table.
+RELICV2 = {"method": "ReLICv2", "encoder": "resnet50", "data": "imagenet"}
+RELICV2_VIEWS = {"blur": (1.0, 0.1), "solarize": (0.0, 0.2)}  # of the first and the second view, the rest as BYOL's

@@ -7,11 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from relic_tables import COMMANDS, DATA, DEFAULTS, ENCODERS, FIXED, LOGITS, STEMS
+from relic_tables import COMMANDS, DATA, DEFAULTS, ENCODERS, FIXED, LOGITS, RELICV2, RELICV2_VIEWS, STEMS
 
 from erlangen.losses import blocks, relic, relicv2, retrieval
 from erlangen.methods.relic import LOGITS as STARTS
 from erlangen.recipes.relic import RECIPES
+from erlangen.transforms.presets import BYOLViews
 
 FEW = settings(deadline=None, max_examples=10, derandomize=True)
 SEEDS = st.integers(0, 2**32)
@@ -275,7 +276,7 @@ def test_bad_input_is_named(loss, unchecked):
     x = normal(3, 2, dtype=torch.float32)
     with pytest.raises(ValueError, match="the batch has 1, the least is 2"):
         loss(x[:1], x[:1])
-    with pytest.raises(ValueError, match="`x` has 3 images, `x_prime` 2"):
+    with pytest.raises(ValueError, match=r"`x` \(3, 2\), `x_prime` \(2, 2\) must be of one shape"):
         loss(x, x[:2])
     with pytest.raises(ValueError, match="`x_prime` of relic.* holds numbers that are not finite"):
         loss(x, x / 0)
@@ -335,6 +336,14 @@ def test_recipes_are_the_commands(name):
     assert recipe.stem == (None if encoder == "efficientnet_v2_s" else STEMS[given_["dataset_name"]])
     assert (recipe.image_size or size) == size and recipe.data == data and recipe.encoder == encoder
     assert (method.pairs, method.kl, method.stop_gradient) == ("intended", "one_matrix", False)
+
+
+def test_relicv2_is_what_is_published():
+    """As far as it is certain: the network, the data, and BYOL's settings of large views, by turns."""
+    recipe = RECIPES["relicv2"]
+    found = {"method": type(recipe.method).__name__, "encoder": recipe.encoder, "data": recipe.data}
+    large = recipe.views.build(3, 224).pipelines[: recipe.views.large]
+    assert found == RELICV2 and large == BYOLViews(**RELICV2_VIEWS).build(3, 224).pipelines * (recipe.views.large // 2)
 
 
 def test_recipes_compare_the_views_that_they_make():
