@@ -100,7 +100,8 @@ def test_losses_and_centers(case):
 
 def momentum(case: Case, ticks: int) -> tuple[DINO, int]:
     """A method with the case's decay, so many counts of its cosine in a step; the steps of the run."""
-    full = Case(case.file, "full.")
+    (name,) = {name.removesuffix("hp.initial_tau") for name in case.under("") if name.endswith(".hp.initial_tau")}
+    full = Case(case.file, name)
     steps = int(full.value("hp.steps_per_epoch") * full.value("hp.max_epochs"))
     return DINO(decay=full.value("hp.initial_tau"), ticks=ticks), steps
 
@@ -215,6 +216,7 @@ def test_training(case):
 def test_sizes(case):
     """The file says how many images, dimensions and classes its cases have."""
     images, dim, classes = (case.value(f"hp.{name}") for name in "BDC")
-    assert case["raw.student"].shape[1:] == case["raw.teacher"].shape[1:] == (2 * images, classes)
-    assert case["full.x"].shape[1:] == case["full.x_tilde"].shape[1:] == (images, dim)
-    assert case["full.w.loss.center"].shape == (1, classes)
+    shapes = {"student": (2 * images, classes), "teacher": (2 * images, classes), "x": (images, dim)}
+    shapes |= {"x_tilde": (images, dim), "w.loss.center": (classes,)}
+    found = {name: x.shape[1:] for name, x in case.under("").items() if name.partition(".")[2] in shapes}
+    assert found and all(shape == shapes[name.partition(".")[2]] for name, shape in found.items())
