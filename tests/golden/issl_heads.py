@@ -1,15 +1,17 @@
 """ISSL's heads: what its tensors are called there and here; an encoder that gives what it is given."""
 
 import re
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from vectors import Case
+from vectors import Case, check_close
 
 from erlangen.nets import Encoder
 from erlangen.views import View
 
 END = r"(?:0\.)?(?:post_block\.)?"  # what may stand before the name of a last layer
+Names = dict[str, dict[str, str]]  # of each head: the original's names of its tensors -> ours
 LEAVES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
@@ -88,3 +90,45 @@ def fill(head: nn.Module, weights: dict[str, Tensor], case: Case) -> dict[str, s
     assert set(weights) <= set(names), f"{case}: unknown {set(weights) - set(names)}"
     head.load_state_dict({names[name]: w for name, w in weights.items()})
     return names
+
+
+def inputs(case: Case) -> list[Tensor]:
+    """What the heads see: one representation, or one for each."""
+    return [case[name].requires_grad_() for name in (("z", "z_tgt") if case.holds("z_tgt") else ("z",))]
+
+
+def run(case: Case, built: tuple[Any, Any, Names], dtype: torch.dtype = torch.float64) -> tuple[Any, list[Tensor]]:
+    """What the method gives for the case's inputs, and these."""
+    method, nets, _ = built
+    given = inputs(case)
+    return method.loss(nets.to(dtype), views(torch.cat([x.to(dtype) for x in given], 1))), given
+
+
+def check_gradients(case: Case, built: tuple[Any, Any, Names]) -> None:
+    """Loss, gradients with respect to what each head sees, and norms of the parameters' gradients, in float64."""
+    _, nets, names = built
+    output, given = run(case, built)
+    output.loss.backward()
+    check_close(output.loss, case["loss"], rtol=1e-9, atol=0)
+    for name, x in zip(("z", "z_tgt"), given, strict=False):
+        check_close(x.grad, case[f"grad_{name}"], rtol=1e-9, atol=1e-11)
+    for head, of in names.items():
+        for name, norm in case.under(f"gradnorm.{head}.").items():
+            check_close(nets.get_submodule(head).get_parameter(of[name]).grad.norm(), norm, rtol=1e-9, atol=1e-11)
+
+
+def check_logs(case: Case, built: tuple[Any, Any, Names]) -> None:
+    """What the original monitors, under the same names, and nothing else."""
+    logs, golden = run(case, built)[0].logs, case.under("log.")
+    assert logs.keys() == golden.keys()
+    for name, value in golden.items():
+        check_close(logs[name], value, rtol=1e-9, atol=1e-11)
+
+
+def check_statistics(case: Case, built: tuple[Any, Any, Names]) -> None:
+    """BatchNorm's running statistics after both heads have seen the batch once; a head without BatchNorm has none."""
+    _, nets, names = built
+    run(case, built)
+    for head, of in names.items():
+        for name, value in case.under(f"after.{head}.").items() if case.holds(f"after.{head}.") else ():
+            check_close(nets.get_submodule(head).get_buffer(of[name]), value, rtol=1e-9, atol=1e-11)

@@ -1,8 +1,7 @@
 """CISSL against the original (`issl_cissl`): its heads, its loss with and without an image's own column."""
 
 import torch
-from issl_heads import Given, Part, Twice, fill, views, widths
-from torch import Tensor
+from issl_heads import Given, Part, Twice, check_gradients, check_logs, check_statistics, fill, inputs, run, widths
 from vectors import Case, cases, check_close
 
 from erlangen.losses.cissl import similarities
@@ -43,34 +42,16 @@ def build(case: Case) -> tuple[CISSL, Nets, dict[str, dict[str, str]]]:
     return method, nets, {head: fill(nets.get_submodule(head), weights[head], case) for head in HEADS}
 
 
-def inputs(case: Case) -> list[Tensor]:
-    """What the heads see: one representation, or one for each."""
-    return [case[name].requires_grad_() for name in (("z", "z_tgt") if case.holds("z_tgt") else ("z",))]
-
-
-def run(case: Case, dtype: torch.dtype = torch.float64):
-    method, nets, names = build(case)
-    given = inputs(case)
-    return method.loss(nets.to(dtype), views(torch.cat([x.to(dtype) for x in given], 1))), nets, names, given
-
-
 @every
 def test_loss_and_gradients(case):
     """Loss, gradients with respect to what each head sees, and norms of the parameters' gradients, in float64."""
-    output, nets, names, given = run(case)
-    output.loss.backward()
-    check_close(output.loss, case["loss"], rtol=1e-9, atol=0)
-    for name, x in zip(("z", "z_tgt"), given, strict=False):
-        check_close(x.grad, case[f"grad_{name}"], rtol=1e-9, atol=1e-11)
-    for head, of in names.items():
-        for name, norm in case.under(f"gradnorm.{head}.").items():
-            check_close(nets.get_submodule(head).get_parameter(of[name]).grad.norm(), norm, rtol=1e-9, atol=1e-11)
+    check_gradients(case, build(case))
 
 
 @every
 def test_loss_in_float32(case):
     """The value that the original computes, in its precision."""
-    loss = run(case, torch.float32)[0].loss
+    loss = run(case, build(case), torch.float32)[0].loss
     assert loss.dtype == torch.float32
     check_close(loss, case["loss_f32"], rtol=1e-5, atol=0)
 
@@ -78,19 +59,13 @@ def test_loss_in_float32(case):
 @cases(FILES, r"(\w+\.)log\..+")
 def test_logs(case):
     """What the original monitors, under the same names, and nothing else."""
-    logs, golden = run(case)[0].logs, case.under("log.")
-    assert logs.keys() == golden.keys()
-    for name, value in golden.items():
-        check_close(logs[name], value, rtol=1e-9, atol=1e-11)
+    check_logs(case, build(case))
 
 
 @cases(FILES, r"(\w+\.)after\..+")  # an identity head has no statistics
 def test_running_statistics(case):
     """BatchNorm's statistics after both heads have seen the batch once."""
-    _, nets, names, _ = run(case)
-    for head, of in names.items():
-        for name, value in case.under(f"after.{head}.").items():
-            check_close(nets.get_submodule(head).get_buffer(of[name]), value, rtol=1e-9, atol=1e-11)
+    check_statistics(case, build(case))
 
 
 @cases(FILES, r"(\w+\.)logits")
