@@ -1,6 +1,6 @@
 """The settings of MoCo's, VICReg's and Barlow Twins' runs, as plain data: recipe -> field -> value."""
 
-# ssl_invariances.md 1.2 to 1.5: the published runs, what they do not set being the script's default
+# ssl-invariances, pretraining: the published runs, what they do not set being the script's default
 MOCO = {
     "encoder": "resnet50",
     "data": "imagenet",
@@ -34,7 +34,7 @@ NATIVE = {"data": "imagenet-native", "views.short_side": None}
 V1 = {"method.temperature": 0.07, "method.mlp_head": False, "views.family": "v1"}
 STEPS = {"optim.schedule.class": "Milestones", "optim.schedule.at": [120, 160], "optim.schedule.gamma": 0.1}
 
-# landscape.md B: ImageNet; it has no views, image size, schedule or epochs
+# VICReg's and Barlow Twins' settings on ImageNet, as far as they are known for certain
 IMAGENET = {
     "encoder": "resnet50",
     "data": "imagenet",
@@ -46,7 +46,7 @@ IMAGENET = {
     "optim.weight_decay": 1e-6,
     "train.batch_size": 2048,
 }
-# peers.md C and D: CIFAR-10 in solo-learn
+# CIFAR-10 in solo-learn
 CIFAR = {
     "encoder": "resnet18",
     "stem": None,  # that of small images
@@ -94,7 +94,7 @@ TABLE = {
     "barlow-cifar10": {
         **CIFAR,
         **BARLOW,
-        "method.weight": 0.005,  # landscape.md B
+        "method.weight": 0.005,  # solo-learn's
         "method.scale": 0.1,
         "views.crop": [0.08, 1.0],
         "views.solarize": [0.0, 0.2],

@@ -52,7 +52,7 @@ RELIC_COLOUR = [FLIP, jitter(0.8, 0.8, 0.8, 0.2), gray(0.2)]
 MOCO_COLOUR = [jitter(0.4, 0.4, 0.4, 0.1), gray(0.2)]
 
 TABLE = {
-    # issl.md 5, "Resolved for TinyImageNet": strength .25, .5, 1, and 2 with blur; 64 pixels
+    # ISSL, resolved for TinyImageNet: strength .25, .5, 1, and 2 with blur; 64 pixels
     "issl .25": (
         partial(issl.simclr, 64, strength=0.25),
         [crop(64, 0.8, 1.0, BICUBIC), CLIP, FLIP, jitter(0.1, 0.1, 0.1, 0.025), gray(0.025)],
@@ -69,7 +69,7 @@ TABLE = {
         partial(issl.coarse, 64),
         [crop(64, 0.1, 1.0, BICUBIC), CLIP, FLIP, jitter(0.8, 0.8, 0.8, 0.2), gray(0.2), blur(7, 0.5)],
     ),
-    # issl.md 5, the table of data sets
+    # ISSL, data set by data set
     "issl stl10": (
         partial(issl.simclr, 96, data="stl10", blur=True),
         [crop(96, 0.2, 1.0, BICUBIC), CLIP, FLIP, jitter(0.4, 0.4, 0.4, 0.1), gray(0.1), blur(9, 0.5)],
@@ -90,7 +90,7 @@ TABLE = {
         partial(issl.simclr_imagenet, 64),
         [crop(64, 0.08, 1.0, BICUBIC), CLIP, FLIP, jitter(0.8, 0.8, 0.8, 0.2), gray(0.2), blur(7, 0.5)],
     ),
-    # issl.md 5, "Other selectable names"; "PIL augmentations, Resize, ToTensor, Normalize, tensor augmentations"
+    # ISSL, what else can be selected; "PIL augmentations, Resize, ToTensor, Normalize, tensor augmentations"
     "issl scale": (partial(issl.scale, 64), [("Scaling", {"factor": (0.6, 1.4), "nearest": True}), square(64)]),
     "issl color": (partial(issl.color, 64), [jitter(0.4, 0.4, 0.4, 0.2), square(64)]),
     "issl gray": (partial(issl.gray, 64), [gray(0.2), square(64)]),
@@ -111,12 +111,12 @@ TABLE = {
             ),
         ],
     ),
-    # issl.md 11
+    # ISSL's notebooks
     "issl notebook": (
         partial(issl.notebook, 96),
         [crop(96, 0.2), FLIP, jitter(0.4, 0.4, 0.4, 0.1), gray(0.1)],
     ),
-    # relic_byol.md A.5: sizes, kernels, small sizes
+    # relic-pytorch: sizes, kernels, small sizes
     "relic 32": (
         partial(relic.large, 32),
         [crop(32, 0.1), *RELIC_COLOUR, blur(3, 1.0), solarize(127 / 255, 0.2)],
@@ -137,7 +137,7 @@ TABLE = {
     "relic small 64": (partial(relic.small, 64), [crop(27, 0.05), *RELIC_COLOUR, blur(7, 1.0)]),
     "relic small 96": (partial(relic.small, 96), [crop(41, 0.05), *RELIC_COLOUR, blur(9, 1.0)]),
     "relic small 192": (partial(relic.small, 192), [crop(82, 0.05), *RELIC_COLOUR, blur(19, 1.0)]),
-    # relic_byol.md A.8, "Its (BYOL) view settings"; kernel of a tenth of 224
+    # BYOL's view settings in ReLICv2's public code; kernel of a tenth of 224
     "byol first": (
         partial(byol.first, 224),
         [crop(224, 0.08, 1.0, BICUBIC, False), CLIP, *BYOL_COLOUR, blur(23, 1.0)],
@@ -146,7 +146,7 @@ TABLE = {
         partial(byol.second, 224),
         [crop(224, 0.08, 1.0, BICUBIC, False), CLIP, *BYOL_COLOUR, blur(23, 0.1), solarize(0.5, 0.2)],
     ),
-    # ssl_invariances.md 1.4 (Pillow's blur of radius 2: 3 sigma are 6 pixels to each side); 1.5 for v1
+    # ssl-invariances, pretraining (Pillow's blur of radius 2: 3 sigma are 6 pixels to each side); 1.5 for v1
     "moco v1": (partial(moco.v1, 224), [crop(224, 0.2), gray(0.2), jitter(0.4, 0.4, 0.4, 0.4, 1.0), FLIP]),
     "moco default": (partial(moco.default, 224), [crop(224, 0.2), *MOCO_COLOUR, blur(13, 0.5), FLIP]),
     "moco ventral": (partial(moco.ventral, 224), [crop(224, 0.2), FLIP]),
@@ -168,7 +168,7 @@ TABLE = {
             ("CenterCrop", {"size": 224}),
         ],
     ),
-    # relic_byol.md B.8
+    # KTH's study
     "kth cifar10": (
         partial(directpred.kth, 32),
         [FLIP, crop(32, 0.08, 1.0, BICUBIC, False), tf_jitter(0.4, 0.1, False, False), gray(0.2)],
@@ -177,7 +177,7 @@ TABLE = {
         partial(directpred.kth, 96, data="stl10"),
         [FLIP, crop(96, 0.08, 1.0, BICUBIC, False), tf_jitter(0.8, 0.2, True, True), gray(0.2), blur(9, 1.0)],
     ),
-    # relic_byol.md C
+    # official DirectPred
     "directpred cifar10": (
         partial(directpred.official, 32),
         [crop(32, 0.08), FLIP, jitter(0.4, 0.4, 0.4, 0.1), gray(0.2)],
@@ -186,7 +186,7 @@ TABLE = {
         partial(directpred.official, 96, data="stl10"),
         [crop(96, 0.08), FLIP, jitter(0.8, 0.8, 0.8, 0.2), gray(0.2), blur(9, 1.0)],
     ),
-    # duet.md 4.3; the first two views of ImageNet by imagenet/simclr/main.py of the repository
+    # DUET's and E-SSL's code; the first two views of ImageNet by imagenet/simclr/main.py of the repository
     "essl cifar": (partial(essl.cifar, 32), [crop(32, 0.2), FLIP, jitter(0.4, 0.4, 0.4, 0.1), gray(0.2)]),
     "essl cifar turned": (partial(essl.cifar, 16), [crop(16, 0.2), FLIP, jitter(0.4, 0.4, 0.4, 0.1), gray(0.2)]),
     "essl imagenet 1": (

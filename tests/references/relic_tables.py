@@ -57,7 +57,7 @@ COMMANDS = {
     "relic-efficientnet": {"encoder_model_name": "efficientnet"},
 }
 
-# relic_byol.md A.8. Its numbers of views and negatives, the target's decay, the heads' widths, LARS and its settings,
+# ReLICv2's paper. Its numbers of views and negatives, the target's decay, the heads' widths, LARS and its settings,
 # batch, epochs and warm-up are from memory of the paper, so they are in no table.
 RELICV2 = {"method": "ReLICv2", "encoder": "resnet50", "data": "imagenet"}
 RELICV2_VIEWS = {"blur": (1.0, 0.1), "solarize": (0.0, 0.2)}  # of the first and the second view, the rest as BYOL's

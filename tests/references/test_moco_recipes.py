@@ -48,7 +48,7 @@ def test_the_authors_rates(name):
 @pytest.mark.parametrize(
     "method, fields",
     [
-        # ssl_invariances.md 1.2, with v2's temperature and head
+        # ssl-invariances, with v2's temperature and head
         (MoCo(), {"out": 128, "queue": 65536, "decay": 0.999, "temperature": 0.2, "mlp_head": True, "bn_groups": 1}),
         (VICReg(), {"similarity": 25, "variance": 25, "covariance": 1, "hidden": (8192, 8192), "out": 8192}),
         (BarlowTwins(), {"weight": 0.0051, "scale": 1, "hidden": (8192, 8192), "out": 8192}),

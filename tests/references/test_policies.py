@@ -16,7 +16,7 @@ POLICIES = {
     "simclr local": (presets.SimCLRViews(local=3, blur=0.5), IMAGENET, [224] * 2 + [96] * 3, [32] * 2 + [13] * 3),
     "multi-crop": (presets.MultiCropViews(), IMAGENET, [224] * 2 + [96] * 6, [32] * 2 + [13] * 6),
     "multi-crop byol": (presets.MultiCropViews(presets.BYOLViews(), 1, 10), 32, [32, 32, 10], [32, 32, 10]),
-    # issl.md 5, 11, 12
+    # ISSL: configuration, notebooks, ImageNet recipe
     "issl": (presets.ISSLViews(), TINY, [64] * 2, [32] * 2),
     "issl blured_simclr": (presets.ISSLViews("blured_simclr"), TINY, [64] * 2, [32] * 2),
     "issl simclr-imagenet": (presets.ISSLViews("simclr-imagenet"), TINY, [64] * 2, [32] * 2),
@@ -30,21 +30,21 @@ POLICIES = {
     "issl m2": (presets.ISSLMultiCropViews("m2"), IMAGENET, [224] * 2, [32] * 2),
     "issl m6": (presets.ISSLMultiCropViews("m6"), IMAGENET, [160] * 2 + [96] * 4, [22] * 2 + [13] * 4),
     "issl m8": (presets.ISSLMultiCropViews("m8"), IMAGENET, [224] * 2 + [96] * 6, [32] * 2 + [13] * 6),
-    # relic_byol.md A.5, A.8
+    # relic-pytorch; ReLICv2's public evaluation code
     "relic": (presets.ReLICViews(), STL, [96] * 2 + [41] * 4, [32] * 2 + [13] * 4),
     "relicv2": (presets.ReLICv2Views(), IMAGENET, [224] * 4 + [96] * 2, [32] * 4 + [13] * 2),
     "byol": (presets.BYOLViews(), IMAGENET, [224] * 2, [32] * 2),
-    # ssl_invariances.md 1.4
+    # ssl-invariances, pretraining
     "moco v1": (presets.MoCoViews("v1"), IMAGENET, [224] * 2, [32] * 2),
     "moco default": (presets.MoCoViews(), IMAGENET, [224] * 2, [32] * 2),
     "moco ventral": (presets.MoCoViews("ventral"), IMAGENET, [224] * 2, [32] * 2),
     "moco dorsal": (presets.MoCoViews("dorsal"), IMAGENET, [224] * 2, [32] * 2),
-    # relic_byol.md B.8, C
+    # KTH's study; official DirectPred
     "kth cifar10": (presets.KTHViews(), CIFAR, [32] * 2, [32] * 2),
     "kth stl10": (presets.KTHViews("stl10"), STL, [96] * 2, [32] * 2),
     "directpred cifar10": (presets.DirectPredViews(), CIFAR, [32] * 2, [32] * 2),
     "directpred stl10": (presets.DirectPredViews("stl10"), STL, [96] * 2, [32] * 2),
-    # duet.md 4.3
+    # DUET's and E-SSL's code
     "essl": (presets.ESSLViews(), CIFAR, [32, 32, 16], [32, 32, 16]),
     "essl imagenet": (presets.ESSLImageNetViews(), IMAGENET, [224, 224, 96], [32, 32, 13]),
 }
@@ -80,7 +80,7 @@ def test_moco_dorsal_takes_images_of_any_size():
 
 
 def test_erasing_covers_with_half_a_deviation():
-    """The value .5 is one of normalised images: mean + .5 std in each channel (issl.md 5)."""
+    """The value .5 is one of normalised images: mean + .5 std in each channel (ISSL)."""
     view = Pipeline(issl.erasing(32).transforms)(batch(64, 3, 32), Draws(generator(1)))
     covered = (view.params["erasing"][:, 2:] > 0).all(1).nonzero().flatten()
     assert 10 < len(covered) < 54

@@ -37,7 +37,7 @@ def test_one_channel_is_not_greyed(name):
 @pytest.mark.parametrize(
     "policy, size, tables",
     [
-        # issl.md 12: m2, m6, m8; Pillow's blur of radius 2
+        # ISSL's ImageNet recipe: m2, m6, m8; Pillow's blur of radius 2
         (
             presets.ISSLMultiCropViews("m2"),
             224,

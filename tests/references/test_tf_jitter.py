@@ -1,4 +1,4 @@
-"""TensorFlow's colour jitter against a slow implementation, pixel by pixel in float64 (relic_byol.md B.8)."""
+"""TensorFlow's colour jitter against a slow implementation, pixel by pixel in float64 (KTH's study)."""
 
 import colorsys
 from dataclasses import replace as changed
