@@ -14,7 +14,7 @@ from erlangen.train import train
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-def run(name: str, steps: int = 6, observers=()):
+def run(name: str, steps: int = 4, observers=()):
     return train(METHODS[name], encoder(), POLICY.build(3, 16), colours(), OPTIM, config(steps), observers)
 
 
@@ -50,13 +50,13 @@ def test_training_is_deterministic_and_the_seed_matters(name):
     torch.rand(7)
     second = run(name).state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)
-    other = train(METHODS[name], encoder(), POLICY.build(3, 16), colours(), OPTIM, config(6, seed=1)).state_dict()
+    other = train(METHODS[name], encoder(), POLICY.build(3, 16), colours(), OPTIM, config(4, seed=1)).state_dict()
     assert any(not torch.equal(first[key], other[key]) for key in first)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_healthy_run(name):
-    """40 steps pass without a word about collapse; the last ten losses lie below the first ten where they should."""
+    """30 steps pass without a word about collapse; the last ten losses lie below the first ten where they should."""
     losses: list[float] = []
 
     def record(clock, net, output, batch):
@@ -66,7 +66,7 @@ def test_a_healthy_run(name):
     monitor = CollapseMonitor(10)
     with warnings.catch_warnings():
         warnings.simplefilter("error", CollapseWarning)
-        run(name, 40, [record, monitor])
+        run(name, 30, [record, monitor])
     assert not monitor.warned
     assert name not in FALLING or sum(losses[-10:]) < sum(losses[:10])
 
