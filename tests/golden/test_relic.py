@@ -81,8 +81,11 @@ def test_softmax(case, dtype, tolerance):
 @cases("relic_siglip*.npz")
 @pairs
 def test_sigmoid(case, dtype, tolerance):
-    """The sigmoid variant, whose bias is learned."""
+    """The sigmoid variant, whose bias is learned: everywhere it has a gradient; above its most tau has none."""
     compare_pair(case, dtype, tolerance)
+    above = case["tau"].exp() > case.value("max_tau")
+    check_close(case["grad_tau"][above], torch.zeros_like(case["grad_tau"][above]), **EXACT)
+    assert (case["grad_b"] != 0).all()
 
 
 @cases("relic_pair*.npz")
