@@ -22,7 +22,7 @@ from erlangen.optim import Optim, rate, schedule_
 from erlangen.state import State, start_from
 from erlangen.stopping import Stopped, Vote, signals
 from erlangen.track import Tracker
-from erlangen.views import Batch, Draws, View, Views, generator, mix
+from erlangen.views import Batch, Draws, Fits, View, Views, generator, mix
 
 __all__ = [
     "Observer",
@@ -59,6 +59,8 @@ def train(
     device = data.device
     steps, per_epoch = count_steps(len(data), config)
     how = mechanics(config, method, optim, device)
+    if isinstance(method, Fits):
+        method = method.fitted(first_views(views, data, config))
     learner = begin(method, encoder, config, folder).to(device)
     stepper = Stepper(learner, how, device)
     optimizer = optim.build(learner.nets)
@@ -136,6 +138,12 @@ def step_batch(data: Source, config: TrainConfig, step: int, ahead: bool = False
 def step_views(views: Views, batch: Batch, config: TrainConfig, step: int) -> list[View]:
     """The views that step number `step` (from 0) sees of its batch, this rank's part of one draw."""
     return views(batch, Draws(generator(config.seed, "views", step)))
+
+
+def first_views(views: Views, data: Source, config: TrainConfig) -> list[View]:
+    """What the first step sees, for a method that must know its views before it is built."""
+    with shares(parts(len(rows(data, config, 0)), world())):
+        return step_views(views, step_batch(data, config, 0), config, 0)
 
 
 def logged(clock: Clock, lr: float, output: Output, stepper: Stepper, health: Health) -> dict[str, float]:

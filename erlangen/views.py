@@ -1,10 +1,10 @@
 """A view is a batch of images together with the parameters of every transformation that made it."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
@@ -98,6 +98,25 @@ class ViewPolicy(Protocol):
     """Scalars in a recipe, from which the views are built once the data are known."""
 
     def build(self, channels: int, size: int) -> Views: ...
+
+
+F = TypeVar("F")
+
+
+@runtime_checkable
+class Following(Protocol):
+    """A view policy whose views depend on which parameter the method's `group` is."""
+
+    def following(self, group: str) -> ViewPolicy: ...
+
+
+@runtime_checkable
+class Fits(Protocol):
+    """What must know the parameters of the views before it can be built: how many numbers are predicted or read."""
+
+    def fitted(self: F, views: Sequence[View]) -> F:
+        """The same, for views like these; `ValueError` for parameters that they lack."""
+        ...
 
 
 @runtime_checkable

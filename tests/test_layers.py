@@ -10,10 +10,10 @@ import pytest
 ROOT = Path(__file__).parents[1] / "erlangen"
 ROWS = [
     {"spaces", "losses", "dist", "names", "chunks", "disk"},
-    {"views", "nets", "heads", "predictors", "split_norm"},
+    {"views", "nets", "heads", "predictors", "split_norm", "operators"},
     {"stages"},
     {"pipelines"},
-    {"transforms", "encoders", "solvers"},
+    {"transforms", "encoders", "solvers", "terms"},
     {"methods", "data", "optim", "checkpoint", "journal", "runs", "track", "health", "stopping", "sharding"},
     {"probes", "measures", "state", "accumulation"},
     {"observers", "engine"},

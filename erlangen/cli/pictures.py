@@ -35,7 +35,7 @@ def run_show(args: list[str]) -> None:
         out = png(command.out, Path(f"views-{command.recipe}.png"))
         data = open_dataset(command.data or chosen.data, command.data_root, command.size or chosen.image_size)
         batch = data.train.take(torch.arange(min(command.columns, len(data.train))))
-        rows = sheets.view_rows(batch, chosen.views.build(data.channels, data.size), command.seed)
+        rows = sheets.view_rows(batch, chosen.build_views(data), command.seed)
     else:
         if command.what not in RECIPES:
             raise unknown("recipe or picture", command.what, ["transforms", "views", *RECIPES])

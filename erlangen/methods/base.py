@@ -79,6 +79,15 @@ def pair(views: Sequence[View]) -> tuple[View, View]:
     return views[0], views[1]
 
 
+def exactly(views: Sequence[View], count: int, which: str) -> Sequence[View]:
+    """The views of a method that takes so many, in this order."""
+    if len(views) != count:
+        raise ValueError(
+            f"this method takes {count} views ({which}), the view policy gives {len(views)}; choose another policy"
+        )
+    return views
+
+
 def crops(views: Sequence[View], large: int) -> tuple[Sequence[View], Sequence[View]]:
     """Of multi-crop views: the `large` first ones, which teachers see, and all, which students see."""
     if large < 1 or len(views) < max(2, large):

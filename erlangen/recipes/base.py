@@ -27,7 +27,7 @@ from erlangen.track import Tracker, tracker
 from erlangen.train import Observer, TrainConfig
 from erlangen.train import train as loop
 from erlangen.transforms.presets import SimCLRViews
-from erlangen.views import ViewPolicy, mix
+from erlangen.views import Following, ViewPolicy, Views, mix
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,22 @@ class Recipe:
             listed = " and ".join(f"`{name}` (={count})" for name, count in large.items())
             raise ValueError(f"{listed}: a method must know how many large views there are; make them agree")
 
+    def build_views(self, data: Data) -> Views:
+        """The views of the method, of images like these."""
+        policy, group = self.views, getattr(self.method, "group", None)
+        if isinstance(policy, Following) and group is not None:
+            policy = policy.following(group)
+        return policy.build(data.channels, data.size)
+
 
 @dataclass(frozen=True)
 class Run:
-    """A finished training: the encoder in eval mode, and the folder if there is one."""
+    """A finished training: the encoder in eval mode, the folder if there is one, all networks as they were trained."""
 
     recipe: Recipe
     encoder: Encoder
     folder: Path | None
+    learner: Learner[Any]
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -86,7 +94,7 @@ def train(
             data = open_dataset(recipe.data, recipe.data_root, recipe.image_size, device)
         begun = folder is not None and checkpoint.exists(folder / "checkpoints")
         encoder = new_encoder(recipe, data, begun)
-        views = recipe.views.build(data.channels, data.size)
+        views = recipe.build_views(data)
         views = with_pipelines(views, compiled=recipe.compile_views, channels_last=config.channels_last)
         watching = [*default_observers(recipe, data, encoder, device, folder), *observers]
         start, tracks = time.perf_counter(), list[Tracker]()
@@ -96,7 +104,7 @@ def train(
         encoder = whole_encoder(learner, recipe, data).eval().requires_grad_(False)
         if folder:
             on_rank_0(partial(_finish, folder, encoder, time.perf_counter() - start))
-    return Run(recipe, encoder, folder)
+    return Run(recipe, encoder, folder, learner)
 
 
 def _take(folder: Path, recipe: Recipe, resume: bool, open_files: ExitStack, tracks: list[Tracker]) -> None:

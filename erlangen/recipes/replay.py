@@ -24,7 +24,7 @@ def replay(recipe: Recipe, step: int, data: Data | None = None) -> tuple[Batch, 
     steps, _ = count_steps(len(data.train), config)
     if not 1 <= step <= steps:
         raise ValueError(f"`step` (={step}) must be one of the training's: 1 to {steps}")
-    views = recipe.views.build(data.channels, data.size)
+    views = recipe.build_views(data)
     views = with_pipelines(views, compiled=recipe.compile_views, channels_last=config.channels_last)
     batch = step_batch(data.train, config, step - 1)
     return batch, step_views(views, batch, config, step - 1)

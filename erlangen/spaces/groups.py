@@ -28,18 +28,33 @@ class _Periodic:
         return (p / self.period) % 1
 
     def embed(self, p: Float[Tensor, "n 1"]) -> Float[Tensor, "n 2"]:
-        angle = math.tau * p / self.period
-        return torch.cat([angle.cos() - 1, angle.sin()], dim=-1)
+        return self._from_one(p)
 
     def relative(self, p: Float[Tensor, "n 1"], q: Float[Tensor, "n 1"]) -> Float[Tensor, "n 2"]:
-        return self.embed(q - p)
+        return self._from_one(q - p)
+
+    def _from_one(self, turned: Float[Tensor, "n 1"]) -> Float[Tensor, "n 2"]:
+        """From the point 1 of the complex unit circle to where it is turned."""
+        angle = math.tau * turned / self.period
+        return torch.cat([angle.cos() - 1, angle.sin()], dim=-1)
 
 
 @dataclass(frozen=True)
 class Circle(_Periodic):
-    """The circle: angles in radians, counter-clockwise as seen, or hues in turns with `period=1`."""
+    """The circle: angles in radians, counter-clockwise as seen, or hues in turns with `period=1`.
+
+    `neutral` is the value that does nothing.
+    """
 
     period: float = math.tau
+    neutral: float = 0.0
+
+    @property
+    def identity(self) -> Float[Tensor, " 1"]:
+        return torch.tensor([float(self.neutral)])
+
+    def embed(self, p: Float[Tensor, "n 1"]) -> Float[Tensor, "n 2"]:
+        return self._from_one(p - self.neutral)
 
     def from_unit(self, u: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
         return self.period * u

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import torch
-from small import METHODS, OPTIM, POLICY, colours, config, encoder, views
+from small import METHODS, OPTIM, POLICY, built, colours, config, encoder, views
 from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
@@ -16,8 +16,7 @@ from erlangen.train import train
 
 
 def learner(method: Any) -> Learner[Any]:
-    torch.manual_seed(1)
-    return Learner(method, encoder()).train()
+    return built(method).train()
 
 
 def difference(a: Learner[Any], b: Learner[Any]) -> float:
@@ -37,7 +36,7 @@ def graphs(name: str, method: Any) -> bool:
     for each in (plain, net):
         for seed in (0, 1):
             torch.manual_seed(seed)  # of what a method draws
-            torch.autograd.backward(each(views(seed=seed)).loss)
+            torch.autograd.backward(each(views(seed=seed, method=method)).loss)
     worst = difference(plain, net)
     print(f"compile: {name}: {counts.frame_count} graph, worst difference {worst:.0e}")
     return counts.frame_count == 1 and worst < 1e-4

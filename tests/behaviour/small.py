@@ -10,6 +10,7 @@ import torch
 from erlangen.data.base import Split
 from erlangen.encoders import build_encoder
 from erlangen.methods import discover
+from erlangen.methods.base import Learner
 from erlangen.methods.byol import BYOL
 from erlangen.methods.cissl import CISSL
 from erlangen.methods.dino import DINO
@@ -23,7 +24,7 @@ from erlangen.methods.simclr import SimCLR
 from erlangen.optim import SGD, Cosine
 from erlangen.train import TrainConfig
 from erlangen.transforms.presets import SimCLRViews
-from erlangen.views import Batch, Draws, View, generator
+from erlangen.views import Batch, Draws, Fits, View, ViewPolicy, Views, generator
 
 Call = Callable[..., tuple[int, str, str]]
 POLICY = SimCLRViews(rotation=1.0)
@@ -43,7 +44,8 @@ def shrink(method: Any) -> Any:
     return replace(method, **sizes)
 
 
-METHODS = {name: shrink(cls()) for name, cls in discover().items()}
+EXAMPLES: dict[str, Any] = {}  # of methods that are made of others
+METHODS = {name: shrink(EXAMPLES[name] if name in EXAMPLES else cls()) for name, cls in discover().items()}
 METHODS["DINO"] = replace(METHODS["DINO"], norm=True)  # without it a head so narrow has a bottleneck of length 0
 
 VARIANTS = {
@@ -76,6 +78,7 @@ VARIANTS = {
     "LinearPred, half a space": shrink(LinearPred(rule="onehalfeig", frequency=2)),
     "DINO as in ISSL": shrink(DINO(norm=True, sphere="hidden", own_head=True, centering="direction", ticks=2)),
 }
+POLICIES: dict[str, ViewPolicy] = {}  # of methods and terms that take other views than two
 FALLING = ("BarlowTwins", "BYOL", "CISSL", "DUET", "ReLIC", "SimCLR", "VICReg")  # the loss, on a few images
 
 
@@ -103,9 +106,22 @@ def config(steps: int, **values: Any) -> TrainConfig:
     return TrainConfig(**{"epochs": steps // 2, "batch_size": 32, "log_every": 2, "save_every": 4, **values})
 
 
-def views(n: int = 16, seed: int = 0) -> list[View]:
+def policy(method: Any) -> Views:
+    """The views that a method takes."""
+    kinds = (type(method).__name__, type(getattr(method, "term", None)).__name__)
+    return next((POLICIES[kind] for kind in kinds if kind in POLICIES), POLICY).build(3, 16)
+
+
+def views(n: int = 16, seed: int = 0, method: Any = None) -> list[View]:
     data = colours(n)
-    return POLICY.build(3, 16)(Batch(data.images, torch.arange(n), data.labels), Draws(generator(seed)))
+    return policy(method)(Batch(data.images, torch.arange(n), data.labels), Draws(generator(seed)))
+
+
+def built(method: Any, net: Any = None, **values: Any) -> Learner[Any]:
+    """A method and its networks, always with the same weights."""
+    fitted = method.fitted(views(method=method)) if isinstance(method, Fits) else method
+    torch.manual_seed(1)
+    return Learner(fitted, net or encoder(), **values)
 
 
 def same(a: Any, b: Any) -> bool:

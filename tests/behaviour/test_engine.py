@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import FALLING, METHODS, OPTIM, POLICY, colours, config, encoder, transformer, views
+from small import FALLING, METHODS, OPTIM, POLICY, built, colours, config, encoder, policy, transformer, views
 from torch import nn
 
 from erlangen import checkpoint, journal
@@ -18,7 +18,6 @@ from erlangen.chunks import compiler_exists
 from erlangen.config import count_steps
 from erlangen.engine import Mechanics, Stepper, process_group
 from erlangen.health import Health
-from erlangen.methods.base import Learner
 from erlangen.methods.simclr import SimCLR
 from erlangen.optim import LARS, SGD, AdamW
 from erlangen.train import TrainConfig, train
@@ -36,13 +35,12 @@ def run(method, steps=4, net=None, folder=None, optim=OPTIM, data=None, **values
         return {}
 
     settings = config(steps, **values)
-    learner = train(method, net or encoder(), POLICY.build(3, 16), data or colours(), optim, settings, [record], folder)
+    learner = train(method, net or encoder(), policy(method), data or colours(), optim, settings, [record], folder)
     return losses, learner
 
 
 def learner(name, net=None, **values):
-    torch.manual_seed(1)
-    return Learner(METHODS[name], net or encoder(), **values)
+    return built(METHODS[name], net, **values)
 
 
 def gradients(net):
@@ -63,7 +61,7 @@ def test_bfloat16_networks_and_float32_losses(name):
     outputs = []
     for net in (learner(name, precision="bf16"), learner(name)):
         torch.manual_seed(0)  # of what a method draws
-        outputs.append(net(views()))
+        outputs.append(net(views(method=METHODS[name])))
     output, plain = outputs
     assert output.loss.dtype == torch.float32 and output.embeddings[0].dtype == torch.bfloat16
     assert torch.allclose(output.loss, plain.loss, rtol=0.05)

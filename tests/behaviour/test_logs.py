@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from small import METHODS, OPTIM, POLICY, colours, config, encoder
+from small import METHODS, OPTIM, POLICY, colours, config, encoder, policy
 
 from erlangen.journal import read
 from erlangen.observers import ETF
@@ -26,7 +26,7 @@ LOGS = {
 def test_the_monitors_of_the_originals_are_logged(name, tmp_path):
     """Every line holds them, and they are numbers."""
     method = replace(METHODS[name], l2=4e-4) if name == "BYOL" else METHODS[name]
-    train(method, encoder(), POLICY.build(3, 16), colours(), OPTIM, config(4), [], tmp_path)
+    train(method, encoder(), policy(method), colours(), OPTIM, config(4), [], tmp_path)
     lines = read(tmp_path / "metrics.jsonl")
     assert len(lines) == 2
     for line in lines:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small import FALLING, METHODS, OPTIM, POLICY, colours, config, encoder, views
+from small import FALLING, METHODS, OPTIM, built, colours, config, encoder, policy, views
 
 from erlangen.methods.base import Learner
 from erlangen.observers import CollapseMonitor, CollapseWarning
@@ -15,19 +15,18 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def run(name: str, steps: int = 4, observers=()):
-    return train(METHODS[name], encoder(), POLICY.build(3, 16), colours(), OPTIM, config(steps), observers)
+    return train(METHODS[name], encoder(), policy(METHODS[name]), colours(), OPTIM, config(steps), observers)
 
 
 def learner(name: str) -> Learner:
-    torch.manual_seed(1)
-    return Learner(METHODS[name], encoder())
+    return built(METHODS[name])
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_gradient_reaches_all_that_trains_and_nothing_else(name):
     """Every trainable parameter gets a gradient that is not zero, every other gets none."""
     net = learner(name)
-    torch.autograd.backward(net(views()).loss)
+    torch.autograd.backward(net(views(method=METHODS[name])).loss)
     for key, p in net.named_parameters():
         reached = p.grad is not None and bool(p.grad.abs().sum() > 0)
         assert reached == p.requires_grad, key
@@ -38,7 +37,7 @@ def test_loss_writes_nothing(name):
     """A forward changes no parameter and no buffer, BatchNorm's running statistics excepted."""
     net = learner(name)
     before = {key: t.clone() for key, t in net.state_dict().items()}
-    net(views())
+    net(views(method=METHODS[name]))
     changed = [key for key, t in net.state_dict().items() if not torch.equal(t, before[key])]
     assert all(key.endswith(STATISTICS) for key in changed), changed
 
@@ -50,7 +49,7 @@ def test_training_is_deterministic_and_the_seed_matters(name):
     torch.rand(7)
     second = run(name).state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)
-    other = train(METHODS[name], encoder(), POLICY.build(3, 16), colours(), OPTIM, config(4, seed=1)).state_dict()
+    other = train(METHODS[name], encoder(), policy(METHODS[name]), colours(), OPTIM, config(4, seed=1)).state_dict()
     assert any(not torch.equal(first[key], other[key]) for key in first)
 
 
@@ -75,7 +74,7 @@ def test_a_healthy_run(name):
 def test_output_holds_what_the_contract_says(name):
     """Features and embeddings per view, no gradient in logs and carry; the encoder is one of the networks."""
     net = learner(name)
-    given = views()
+    given = views(method=METHODS[name])
     output = net(given)
     assert len(output.features) == len(given) and all(h.shape == (16, net.encoder.dim) for h in output.features)
     assert len(output.embeddings) == len(given)
@@ -85,10 +84,13 @@ def test_output_holds_what_the_contract_says(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_wrong_number_of_views_is_refused(name):
-    """Three views where a method compares two, or one where it takes many, get a message that names both numbers."""
-    many = hasattr(METHODS[name], "large")
-    with pytest.raises(ValueError, match="`large`.*gives 1" if many else "two views.*gives 3"):
-        learner(name)(views()[:1] if many else [*views(), *views()[:1]])
+    """One view less than a method takes, or one more where it takes so many, get a message that names both numbers."""
+    net, given = learner(name), views(method=METHODS[name])
+    with pytest.raises(ValueError, match="views.*gives 1" if len(given) == 2 else f"views.*gives {len(given) - 1}"):
+        net(given[:-1])
+    if not hasattr(METHODS[name], "large"):
+        with pytest.raises(ValueError, match=f"views.*gives {len(given) + 1}"):
+            net([*given, *given[:1]])
 
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if hasattr(method, "large")])

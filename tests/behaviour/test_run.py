@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from small import METHODS, OPTIM, POLICY, colours, config, encoder, same
+from small import METHODS, OPTIM, POLICY, colours, config, encoder, policy, same
 
 from erlangen import checkpoint, journal, losses, recipe
 from erlangen import train as run_recipe
@@ -33,7 +33,8 @@ def go(folder: Path | None, name: str = "BYOL", steps: int = 12, extra=(), optim
     data = colours()
     both = Data("colours", data, data)
     watching = [OnlineKNN(both, 2), OnlineLinear(both, 2, encoder().dim), *extra]
-    return train(METHODS[name], encoder(), POLICY.build(3, 16), data, optim, config(steps, **values), watching, folder)
+    given = policy(METHODS[name])
+    return train(METHODS[name], encoder(), given, data, optim, config(steps, **values), watching, folder)
 
 
 def at(step: int, action):

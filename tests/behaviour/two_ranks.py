@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from small import METHODS, OPTIM, POLICY, VARIANTS, colours, config, encoder, transformer
+from small import METHODS, OPTIM, VARIANTS, colours, config, encoder, policy, transformer
 from torch import Tensor
 
 from erlangen.dist import gather, on_rank_0, rank
@@ -48,7 +48,7 @@ def trace(
 
     optim = AdamW(lr=1e-3) if net else OPTIM
     settings = replace(config(steps), **{"save_every": 2, **values})
-    data, views = colours(n), POLICY.build(3, 16)
+    data, views = colours(n), policy(ALL[name])
     learner = train(ALL[name], net or encoder(), views, data, optim, settings, [record], folder)
     return {**seen, **{f"state {key}": whole(t) for key, t in learner.state_dict().items()}}
 
