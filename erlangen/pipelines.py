@@ -143,6 +143,19 @@ class Pipelines:
         return [pipeline(batch, draws) for pipeline in self.pipelines]
 
 
+@dataclass(frozen=True)
+class Clean:
+    """What `pipeline` makes, which has no parameters (a resize); those of `like` have the values that do nothing."""
+
+    pipeline: Pipeline
+    like: Pipeline
+
+    def __call__(self, batch: Batch, draws: Draws) -> View:
+        view, n = self.pipeline(batch, draws), len(batch.images)
+        nothing = {name: space.identity.to(batch.images.device) for name, space in self.like.spaces.items()}
+        return changed(view, params={name: p.expand(n, -1) for name, p in nothing.items()}, spaces=self.like.spaces)
+
+
 V = TypeVar("V")
 
 
@@ -167,7 +180,7 @@ class Sharing:
 
     `views` names parameters that every view takes from the first (LooC: share one, draw the rest anew); `images` names
     those that each `chunk` consecutive images of a view have in common (CARE, STL: the same g for a chunk). A clean
-    view beside transformed ones (EquiMod) needs no sharing: it is a pipeline of its own.
+    view beside transformed ones (EquiMod) needs no sharing: it is `Clean`.
     """
 
     pipelines: tuple[Pipeline, ...]

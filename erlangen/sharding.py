@@ -31,9 +31,9 @@ def sharded(learner: nn.Module) -> nn.Module:
 
 
 def networks(nets: nn.Module) -> Iterator[nn.Module]:
-    """What is called as one: encoders, projectors, predictors; a branch is two."""
+    """What is called as one: encoders, projectors, predictors; a branch is two, a list of networks as many."""
     for child in nets.children():
-        if isinstance(child, Branch):
+        if isinstance(child, Branch) or type(child).forward is nn.Module.forward:
             yield from networks(child)
         elif next(child.parameters(), None) is not None:
             yield child

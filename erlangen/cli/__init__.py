@@ -1,4 +1,4 @@
-"""The command line: quickstart, train, replay, probe, measure, report, show, list."""
+"""The command line: quickstart, train, replay, probe, measure, study, report, show, list."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import torch
 
 from erlangen.cli.catalogue import first_line, run_list
-from erlangen.cli.options import List, Measure, Probe, Quickstart, Replay, Report, Show, Subject, Train
+from erlangen.cli.options import List, Measure, Probe, Quickstart, Replay, Report, Show, Study, Subject, Train
 from erlangen.cli.parsing import parsed
 from erlangen.cli.pictures import run_replay, run_show
 from erlangen.cli.progress import progress
@@ -25,6 +25,7 @@ from erlangen.nets import Encoder
 from erlangen.probes import probe
 from erlangen.report import plots, run_report
 from erlangen.report.page import text_table
+from erlangen.studies import STUDIES
 from erlangen.studies.quickstart import quickstart
 
 
@@ -98,6 +99,18 @@ def run_quickstart(args: list[str]) -> None:
     print(f"\nreport ({done}): {out / 'report.html'}")
 
 
+def run_study(args: list[str]) -> None:
+    command = parsed(Study, args, "study")
+    study = lookup("study", command.name, STUDIES)
+    out = Path(command.out or f"runs/{command.name}{'-fast' * command.fast}")
+    out.mkdir(parents=True, exist_ok=True)
+    with progress() as bar:
+        tables = study.run(out, command.seeds, command.fast, (bar,))
+    for title, rows in tables.items():
+        print(f"{title}\n{text_table(rows)}\n")
+    print(f"numbers and page: {out / command.name}.json, {out / command.name}.html")
+
+
 def run_report_(args: list[str]) -> None:
     command = parsed(Report, args, "report")
     print(run_report(Path(command.run)))
@@ -109,6 +122,7 @@ COMMANDS: Mapping[str, tuple[Callable[[list[str]], None], type[Any]]] = {
     "replay": (run_replay, Replay),
     "probe": (run_probe, Probe),
     "measure": (run_measure, Measure),
+    "study": (run_study, Study),
     "report": (run_report_, Report),
     "show": (run_show, Show),
     "list": (run_list, List),

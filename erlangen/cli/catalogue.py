@@ -11,6 +11,8 @@ from erlangen.encoders import ENCODERS
 from erlangen.methods import discover
 from erlangen.names import lookup
 from erlangen.recipes import RECIPES
+from erlangen.studies import STUDIES
+from erlangen.terms import discover as discover_terms
 from erlangen.transforms import TRANSFORMS, build_transform
 
 
@@ -28,13 +30,14 @@ def catalogue() -> dict[str, Mapping[str, str]]:
     """What exists, by kind: names and one line on each."""
     return {
         "recipes": {
-            name: f"{type(r.method).__name__}, {r.encoder}, {r.data}, {r.train.epochs} epochs"
-            for name, r in RECIPES.items()
+            name: f"{called(r.method)}, {r.encoder}, {r.data}, {r.train.epochs} epochs" for name, r in RECIPES.items()
         },
         "methods": {name: first_line(sys.modules[cls.__module__]) for name, cls in discover().items()},
+        "terms": {name: first_line(sys.modules[cls.__module__]) for name, cls in discover_terms().items()},
         "transforms": {name: first_line(type(build_transform(name, 32))) for name in TRANSFORMS},
         "encoders": ENCODERS,
         "data": DATASETS,
+        "studies": {name: study.line for name, study in STUDIES.items()},
     }
 
 
@@ -46,6 +49,12 @@ def tables(kinds: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, st
         )
         for kind, entries in (kinds or catalogue()).items()
     }
+
+
+def called(method: object) -> str:
+    """The name of a method, or of those that it is made of."""
+    parts = [getattr(method, name) for name in ("base", "term") if hasattr(method, name)]
+    return f"{type(method).__name__}({', '.join(map(called, parts))})" if len(parts) == 2 else type(method).__name__
 
 
 def first_line(thing: object) -> str:

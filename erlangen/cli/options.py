@@ -75,6 +75,19 @@ class Quickstart:
 
 
 @dataclass(frozen=True)
+class Study:
+    """Train many recipes and compare what they keep: one table, one page. It goes on where it stopped."""
+
+    name: Annotated[Positional[str], arg(metavar="NAME")]
+    """See `erlangen list studies`."""
+    out: str | None = None
+    """Folder of its runs, NAME.json and NAME.html; runs/NAME unless given."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    fast: bool = False
+    """A few steps of each, to see that it works; the numbers mean nothing."""
+
+
+@dataclass(frozen=True)
 class Report:
     """Write report.html of a run folder: one self-contained page."""
 
@@ -122,8 +135,8 @@ class Show:
 
 @dataclass(frozen=True)
 class List:
-    """List what exists: recipes, methods, transforms, encoders, data."""
+    """List what exists: recipes, methods, terms, transforms, encoders, data, studies."""
 
     kind: Annotated[Positional[str], arg(metavar="[KIND]")] = "all"
-    """`recipes`, `methods`, `transforms`, `encoders`, `data`, or all of them."""
+    """`recipes`, `methods`, `terms`, `transforms`, `encoders`, `data`, `studies`, or all of them."""
     json: bool = False

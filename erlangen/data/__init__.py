@@ -9,8 +9,11 @@ from torch import Tensor
 
 from erlangen.data.arrays import STL10, idx, stl10
 from erlangen.data.base import Data, Source, Split
+from erlangen.data.causal3dident import renderings
 from erlangen.data.shapes import draw_shapes
+from erlangen.data.shapes3d import draw_shapes3d
 from erlangen.data.streamed import Streamed
+from erlangen.data.threediebench import objects
 from erlangen.data.trees import folder, imagenet, tiny_imagenet
 from erlangen.names import unknown
 
@@ -19,6 +22,7 @@ __all__ = ["DATASETS", "Data", "Source", "Split", "Streamed", "open_dataset"]
 DATASETS = {
     "digits": "1,797 real handwritten digits, 8 px (scikit-learn; always there); shown at 16 px",
     "shapes": "procedural shapes with known pose, scale, position and hues, 32 px; always there",
+    "shapes3d": "procedural solids with known pose in space, light and hues, 32 px; always there",
     "mnist": "handwritten digits, 28 px (torchvision, or a local copy of its idx files)",
     "fashion-mnist": "articles of clothing, 28 px (torchvision, or a local copy of its idx files)",
     "cifar10": "photographs of 10 classes, 32 px (torchvision)",
@@ -29,6 +33,9 @@ DATASETS = {
     "stl10-train+unlabeled": "both, without labels",
     "imagenet": "photographs of 1,000 classes, streamed from their files, at 224 px (a local copy)",
     "imagenet-native": "the same, at their own sizes besides: views are made from those, one by one",
+    "causal3dident": "renderings of 7 objects with ten known latents, streamed, at 224 px (a local copy)",
+    "3diebench": "52,472 objects, two photographs of each at a time, with latents, streamed, 256 px (a local copy)",
+    "3diebench:VIEWS": "the same, so many photographs of an object at a time",
     "folder:PATH": "your own images; sub-folders are classes, labels are optional",
     "native:PATH": "the same, kept at their own sizes besides",
     "stream:PATH": "your own images, more than memory holds: those of the next step are read during a step",
@@ -57,12 +64,16 @@ def open_dataset(
         data = imagenet(name, place, image_size or 224)
     elif name == "tiny-imagenet":
         data = tiny_imagenet(place, image_size or 64)
+    elif name == "causal3dident":
+        data = renderings(place, image_size or 224)
+    elif kind == "3diebench":
+        data = objects(name, place, image_size or 256)
     elif name in STL10:
         data = stl10(name, place)
     elif name == "digits":
         data, image_size = digits(), image_size or 16
-    elif name == "shapes":
-        train, test = draw_shapes(size=image_size or 32)
+    elif name in ("shapes", "shapes3d"):
+        train, test = (draw_shapes if name == "shapes" else draw_shapes3d)(size=image_size or 32)
         data = Data(name, train, test)
     elif name in TORCHVISION:
         own = {name, TORCHVISION[name]}

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from erlangen.encoders.cifar import NAMES as CIFAR
+from erlangen.encoders.cifar import cifar
 from erlangen.encoders.frozen import Frozen, Pixels
 from erlangen.encoders.resnet import NAMES, resnet
 from erlangen.encoders.small import Small
@@ -18,6 +20,8 @@ ENCODERS = {
     "resnet50w3": "any ResNet so many times as wide: resnet18w3, resnet18w2",
     "resnet50d8192": "any ResNet with ISSL's block that changes its width at the end: resnet18d128, resnet18w2d2048",
     "resnet18-kth": "ResNet-18 as Keras makes it (KTH's study of BYOL, SimSiam and DirectPred)",
+    "cifar10_resnet32": "DUET's wide CIFAR ResNets: 20, 32 (also called Cifar10_ResNet), 44, 56, 110, 1202",
+    "lifted_cifar10_resnet32": "the same, of the 54 maps of a steerable pyramid",
     "efficientnet_v2_s": "EfficientNetV2-S as ReLIC takes it (torchvision)",
     "pixels": "no network: the image itself, the baseline of every table",
     "timm/NAME": "any model of timm, e.g. timm/vit_small_patch16_224",
@@ -59,6 +63,8 @@ def build_encoder(
         encoder = Small(normalize)
     elif NAMES.fullmatch(name):
         encoder = resnet(name, normalize, stem, size)
+    elif CIFAR.fullmatch(name):
+        encoder = cifar(name, normalize)
     elif name == "efficientnet_v2_s":
         from erlangen.encoders.efficientnet import EfficientNetV2S
 

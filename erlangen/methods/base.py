@@ -72,6 +72,19 @@ class Method(Protocol[N]):
 AnyMethod = Method[Any]
 
 
+@runtime_checkable
+class Operates(Protocol):
+    """A method with an operator, which takes a part of one view's representation to another view's; measures ask it."""
+
+    def equivariant(self, nets: Any, h: Float[Tensor, "n dim"]) -> Float[Tensor, "n d"]:
+        """What the operator acts on."""
+        ...
+
+    def act(self, nets: Any, y: Float[Tensor, "n d"], view1: View, view2: View) -> Float[Tensor, "n d"]:
+        """The prediction of the second view's y from that of the first."""
+        ...
+
+
 def pair(views: Sequence[View]) -> tuple[View, View]:
     """The two views that most methods compare."""
     if len(views) != 2:

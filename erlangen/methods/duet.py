@@ -1,10 +1,9 @@
-"""DUET (Suau et al. 2023, arXiv:2306.16058): the representation is a grid, group x content.
+"""DUET (Suau et al. 2023, arXiv:2306.16058): the representation is a grid, group x content, or several such grids.
 
 The content (sum over the group axis) is contrasted as in SimCLR; the marginal over the group axis follows the
 parameter of one transformation, so the representation turns with it instead of forgetting it.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,66 +14,81 @@ from torch import Tensor
 
 from erlangen import losses
 from erlangen.dist import gather
+from erlangen.losses.checks import check_positive, check_weight
 from erlangen.methods.base import Clock, Output, pair
 from erlangen.names import lookup
 from erlangen.nets import Branch, Encoder, mlp
-from erlangen.spaces import Switch
+from erlangen.spaces import Choice, Circle, Cyclic, Seed, Space, Switch
 from erlangen.views import View
 
 
 @dataclass(frozen=True)
 class DUET:
-    group: str = "rotation"  # the parameter that the group axis follows
-    target: Literal["vm", "ga"] = "vm"  # von Mises for cyclic groups, Gaussian for the others
+    group: tuple[str, ...] = ("rotation",)  # the parameters that are followed, each by a group axis of its own
+    target: Literal["auto", "vm", "ga"] = "auto"  # von Mises or Gaussian; auto: vm for cyclic groups, ga for the others
     width: float | None = None  # concentration 3 for vm, standard deviation 0.2 for ga, unless given
     bins: int = 8  # G
-    marginal: Literal["mean", "sum"] = "mean"  # over the content: the authors' code, their figure's caption
+    marginal: losses.Marginal = "mean"  # over the content: the authors' code; sum: their figure's caption
     weight: float = 10.0  # lambda
     temperature: float = 0.1
     hidden: tuple[int, ...] = (2048, 2048)
     out: int = 128
 
     def __post_init__(self) -> None:
-        lookup("target", self.target, dict.fromkeys(("vm", "ga")))
+        lookup("target", self.target, dict.fromkeys(("auto", "vm", "ga")))
         lookup("marginal", self.marginal, dict.fromkeys(("mean", "sum")))
-        if not 0 <= self.weight < math.inf:
-            raise ValueError(f"`weight` (={self.weight}) must be a number, 0 or more")
-        if self.bins < 2 or not self.temperature > 0 or not (self.width is None or self.width > 0):
-            raise ValueError(
-                f"DUET needs `bins` (={self.bins}) of at least 2, and `temperature` (={self.temperature}) and "
-                f"`width` (={self.width}) above 0"
-            )
+        if isinstance(self.group, str) or not 0 < len(self.group) == len(set(self.group)):
+            raise ValueError(f"`group` (={self.group!r}) is a tuple of names of parameters: one or more, each once")
+        check_weight(weight=self.weight)
+        check_positive(temperature=self.temperature, width=1.0 if self.width is None else self.width)
+        if self.bins < 2:
+            raise ValueError(f"`bins` (={self.bins}) of the group axis must be at least 2")
+
+    def fitted(self, views: Sequence[View]) -> "DUET":
+        """Itself: the networks are the same for all views that have the parameters; `ValueError` for others."""
+        odd = (Choice, Seed, Switch) if self.target == "vm" else (Choice, Seed)
+        for spaces in (view.spaces for view in views):
+            can = [name for name, space in spaces.items() if space.dim == 1 and not isinstance(space, odd)]
+            if unfit := [name for name in self.group if name not in can]:
+                raise ValueError(
+                    f"`group`: the views have no parameter {unfit[0]!r} of one number for each image"
+                    f"{', no switch (take ga)' * (self.target == 'vm')}; can be followed: {', '.join(can) or 'none'}"
+                )
+        return self
 
     def build(self, encoder: Encoder) -> Branch:
-        if encoder.dim % self.bins:
-            raise ValueError(f"`bins` (={self.bins}) must divide the width of the encoder (={encoder.dim})")
+        if encoder.dim % (self.bins * len(self.group)):
+            raise ValueError(f"`bins` (={self.bins}) must divide a group's width ({encoder.dim} / {len(self.group)})")
         return Branch(encoder, mlp(encoder.dim // self.bins, *self.hidden, self.out, bias=True, last_norm=True))
 
     def loss(self, nets: Branch, views: Sequence[View]) -> Output:
-        view1, view2 = pair(views)
-        h1, h2 = nets.encoder(view1.images), nets.encoder(view2.images)
-        z1, z2 = (nets.projector(self.grid(h).sum(1)) for h in (h1, h2))
+        self.fitted(pair(views))  # refuses what cannot be followed, in any loop
+        h1, h2 = (nets.encoder(view.images) for view in views)
+        z1, z2 = (nets.projector(self.grid(h).sum(2).flatten(1)) for h in (h1, h2))
         every1, every2 = gather(z1), gather(z2)
         contrast = 2 * losses.nt_xent(every1, every2, self.temperature)  # the sum of both directions
-        g = torch.cat([view1.unit(self.group), view2.unit(self.group)])
-        if g.shape[1] != 1:
-            raise ValueError(f"`group` (={self.group!r}) has {g.shape[1]} numbers: the group axis follows a single one")
-        if self.target == "vm" and isinstance(view1.spaces[self.group], Switch):
-            raise ValueError(f"`target` (=vm) is periodic: on and off of {self.group!r} look alike to it; take ga")
-        structure = self.structure(torch.cat([h1, h2]), g)
-        logs = {"contrast": contrast.detach(), "structure": structure.detach()}
-        return Output(contrast + self.weight * structure, [h1, h2], [z1, z2], logs, negatives=2 * len(every1) - 2)
+        log_p = losses.log_marginal(self.grid(torch.cat([h1, h2])), self.marginal)  # (2n, k, g)
+        logs, divergences = {f"ntxent_{name}": x for name, x in losses.found(every1, every2).items()}, []
+        for i, name in enumerate(self.group):
+            g = torch.cat([view.unit(name) for view in views])
+            divergence, error = self.follow(log_p[:, i], g, views[0].spaces[name])
+            divergences.append(divergence)
+            logs |= {f"group_{i}_loss": divergence.detach(), f"group_{i}_error": error}
+        jsd = torch.stack(divergences).mean()
+        logs |= {"nce_loss": contrast.detach(), "jsd": jsd.detach(), "group_loss": self.weight * jsd.detach()}
+        return Output(contrast + self.weight * jsd, [h1, h2], [z1, z2], logs, negatives=2 * len(every1) - 2)
 
-    def grid(self, h: Float[Tensor, "n d"]) -> Float[Tensor, "n g c"]:
-        """The representation as group x content."""
-        return h.reshape(len(h), self.bins, -1)
+    def follow(self, log_p: Float[Tensor, "n g"], g: Float[Tensor, "n 1"], space: Space) -> tuple[Tensor, Tensor]:
+        """How far a marginal is from its target at g in [0, 1], and the g decoded from it from g: means over images."""
+        cyclic = isinstance(space, Circle | Cyclic)
+        kind: losses.Target = ("vm" if cyclic else "ga") if self.target == "auto" else self.target
+        target = losses.log_target(g, self.bins, kind, self.width or {"vm": 3.0, "ga": 0.2}[kind])
+        away = losses.decoded(log_p.detach(), kind) - g
+        return losses.jensen_shannon(log_p, target), (away - away.round() * cyclic).abs().mean()
 
-    def structure(self, h: Float[Tensor, "n d"], g: Float[Tensor, "n 1"]) -> Float[Tensor, ""]:
-        """How far the marginal over the group axis is from the target at g in [0, 1]: mean Jensen-Shannon, in nats."""
-        grid = self.grid(h)
-        logits = grid.mean(-1) if self.marginal == "mean" else grid.sum(-1)
-        width = self.width if self.width is not None else 3.0 if self.target == "vm" else 0.2
-        return losses.jensen_shannon(logits.log_softmax(-1), losses.log_target(g, self.bins, self.target, width))
+    def grid(self, h: Float[Tensor, "n d"]) -> Float[Tensor, "n k g c"]:
+        """The representation as groups x bins x content, the content fastest."""
+        return h.reshape(len(h), len(self.group), self.bins, -1)
 
     def couples(self) -> bool:
         return True

@@ -1,7 +1,8 @@
-"""SimCLR (Chen et al. 2020, arXiv:2002.05709), Algorithm 1; its forms in ISSL and in DUET's code are values of fields.
+"""SimCLR (Chen et al. 2020, arXiv:2002.05709), Algorithm 1; its forms in ISSL, DUET and E-SSL are values of fields.
 
 ISSL: `SimCLR(temperature=0.07, hidden=(1024,), last_norm=True, init="issl")`.
 DUET: `SimCLR(temperature=0.1, hidden=(2048, 2048), hidden_bias=True, last_norm=True, one_batch=False, scale=2.0)`.
+E-SSL: `SimCLR(out=2048, last_bias=False, last_norm=True, last_affine=False, one_batch=False, negatives="across")`.
 """
 
 import math
@@ -27,20 +28,25 @@ class SimCLR:
     hidden: tuple[int, ...] = (2048,)  # widths of the projector's hidden layers
     out: int = 128
     hidden_bias: bool = False
+    last_bias: bool = True
     last_norm: bool = False  # BatchNorm after the projector
+    last_affine: bool = True  # which has scale and shift
+    negatives: Literal["all", "across"] = "all"  # of both views, or of the other view alone
     one_batch: bool = True  # BatchNorm's statistics over both views together; else view by view
     scale: float = 1.0  # of the loss: 2 is the sum of both directions
     init: Literal["torch", "issl"] = "torch"  # of the projector
 
     def __post_init__(self) -> None:
         lookup("init", self.init, dict.fromkeys(("torch", "issl")))
+        lookup("negatives", self.negatives, dict.fromkeys(("all", "across")))
         if not self.temperature > 0:
             raise ValueError(f"`temperature` (={self.temperature}) must be above 0")
         if not 0 < self.scale < math.inf:
             raise ValueError(f"`scale` (={self.scale}) of the loss must be a number above 0")
 
     def build(self, encoder: Encoder) -> Branch:
-        projector = mlp(encoder.dim, *self.hidden, self.out, bias=self.hidden_bias, last_norm=self.last_norm)
+        last = {"last_bias": self.last_bias, "last_norm": self.last_norm, "last_affine": self.last_affine}
+        projector = mlp(encoder.dim, *self.hidden, self.out, bias=self.hidden_bias, **last)
         return Branch(encoder, std_init_(projector) if self.init == "issl" else projector)
 
     def loss(self, nets: Branch, views: Sequence[View]) -> Output:
@@ -51,8 +57,12 @@ class SimCLR:
         else:
             (h1, z1), (h2, z2) = nets(view1.images), nets(view2.images)
         every1, every2 = gather(z1), gather(z2)
-        loss = losses.nt_xent(every1, every2, self.temperature)
-        candidates = 2 * len(every1) - 1
+        if self.negatives == "all":
+            loss, candidates = losses.nt_xent(every1, every2, self.temperature), 2 * len(every1) - 1
+        else:
+            both = ((every1, every2), (every2, every1))
+            loss = torch.stack([losses.info_nce(q, k, self.temperature) for q, k in both]).mean()
+            candidates = len(every1)
         values = {"hat_H_m": math.log(candidates), "n_negatives": candidates, "temperature": self.temperature}
         logs = {name: loss.new_full((), value) for name, value in values.items()}
         logs["I_q_zm"] = logs["hat_H_m"] - loss.detach()  # how much is told of the positives at least, in nats

@@ -4,10 +4,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from erlangen.names import lookup
-from erlangen.recipes import baselines, basics, duet, dynamics, invariances, issl, quickstart, relic
+from erlangen.recipes import (
+    baselines,
+    basics,
+    duet,
+    dynamics,
+    equivariant,
+    essl,
+    invariances,
+    issl,
+    latents,
+    operators,
+    quickstart,
+    relic,
+)
 from erlangen.recipes.base import Recipe, Run, change, train
 
-ROOMS = (basics, baselines, issl, relic, invariances, dynamics, duet, quickstart)
+ROOMS = (basics, baselines, issl, relic, invariances, dynamics, duet, essl, equivariant, operators, latents, quickstart)
 RECIPES: Mapping[str, Recipe] = {name: each for room in ROOMS for name, each in room.RECIPES.items()}
 
 

@@ -52,10 +52,14 @@ class Recipe:
     compile_views: bool = False  # fuse the transforms: several times faster after some 10 s for each kind of view
 
     def __post_init__(self) -> None:
-        large = {f"{name}.large": getattr(getattr(self, name), "large", None) for name in ("method", "views")}
-        if None not in large.values() and len(set(large.values())) > 1:
-            listed = " and ".join(f"`{name}` (={count})" for name, count in large.items())
-            raise ValueError(f"{listed}: a method must know how many large views there are; make them agree")
+        for field, what in (
+            ("large", "how many large views there are"),
+            ("chunk", "which images are transformed alike"),
+        ):
+            both = {f"{name}.{field}": getattr(getattr(self, name), field, None) for name in ("method", "views")}
+            if None not in both.values() and len(set(both.values())) > 1:
+                listed = " and ".join(f"`{name}` (={count})" for name, count in both.items())
+                raise ValueError(f"{listed}: a method must know {what}; make them agree")
 
     def build_views(self, data: Data) -> Views:
         """The views of the method, of images like these."""

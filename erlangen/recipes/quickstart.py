@@ -15,5 +15,5 @@ OPTIM = AdamW(lr=2e-3, weight_decay=1e-4, schedule=Cosine(warmup=0.1))
 TRAIN = TrainConfig(epochs=80, probe_every=20)
 RECIPES = {
     "quickstart-simclr": Recipe(SimCLR(temperature=0.2, hidden=(256,), out=64), VIEWS, OPTIM, TRAIN),
-    "quickstart-duet": Recipe(DUET(weight=100.0, hidden=(256,), out=64), VIEWS, OPTIM, TRAIN),
+    "quickstart-duet": Recipe(DUET(target="vm", weight=100.0, hidden=(256,), out=64), VIEWS, OPTIM, TRAIN),
 }

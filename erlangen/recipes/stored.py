@@ -11,10 +11,13 @@ from types import ModuleType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from erlangen import optim
+from erlangen.data import latent, threediebench
 from erlangen.methods import discover
 from erlangen.recipes.base import Recipe
+from erlangen.recipes.duet import DUETSimCLR
+from erlangen.terms import discover as terms
 from erlangen.train import TrainConfig
-from erlangen.transforms import presets
+from erlangen.transforms import duet, presets
 
 
 def stored(folder: Path) -> Recipe:
@@ -43,11 +46,13 @@ def stored(folder: Path) -> Recipe:
 @cache
 def classes() -> dict[str, type[Any]]:
     """What a recipe is made of, by name: the dataclasses of the package that `recipe.json` may name."""
-    known: dict[str, type[Any]] = {**discover(), "TrainConfig": TrainConfig, "Recipe": Recipe}
-    for package in (optim, presets):
-        for module in _modules(package):
-            own = (x for x in vars(module).values() if isinstance(x, type) and x.__module__ == module.__name__)
-            known |= {x.__name__: x for x in own if is_dataclass(x)}
+    known: dict[str, type[Any]] = {**discover(), **terms()}
+    known |= {cls.__name__: cls for cls in (DUETSimCLR, Recipe, TrainConfig)}
+    places = {module: "" for module in _modules(optim)}
+    places |= {module: "Views" for module in (*_modules(presets), duet, latent, threediebench)}
+    for module, ending in places.items():
+        own = (x for x in vars(module).values() if isinstance(x, type) and x.__module__ == module.__name__)
+        known |= {x.__name__: x for x in own if is_dataclass(x) and x.__name__.endswith(ending)}
     return known
 
 

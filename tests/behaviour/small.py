@@ -12,18 +12,23 @@ from erlangen.encoders import build_encoder
 from erlangen.methods import discover
 from erlangen.methods.base import Learner
 from erlangen.methods.byol import BYOL
+from erlangen.methods.cassle import CASSLE
 from erlangen.methods.cissl import CISSL
 from erlangen.methods.dino import DINO
 from erlangen.methods.directpred import DirectPred
 from erlangen.methods.dissl import DISSL
 from erlangen.methods.duet import DUET
+from erlangen.methods.equimod import EquiMod
 from erlangen.methods.linearpred import LinearPred
 from erlangen.methods.moco import MoCo
+from erlangen.methods.plus import Plus
 from erlangen.methods.relic import ReLIC
+from erlangen.methods.sie import SIE
 from erlangen.methods.simclr import SimCLR
 from erlangen.optim import SGD, Cosine
+from erlangen.terms import AugSelf, TransformPrediction
 from erlangen.train import TrainConfig
-from erlangen.transforms.presets import SimCLRViews
+from erlangen.transforms.presets import CAREViews, CleanViews, ESSLViews, SimCLRViews
 from erlangen.views import Batch, Draws, Fits, View, ViewPolicy, Views, generator
 
 Call = Callable[..., tuple[int, str, str]]
@@ -39,12 +44,16 @@ def shrink(method: Any) -> Any:
         if f.name == "hidden":
             value = getattr(method, f.name)
             sizes["hidden"] = (32,) * len(value) if isinstance(value, tuple) else 32
+        elif f.name in ("base", "term"):
+            sizes[f.name] = shrink(getattr(method, f.name))
         elif f.name in SMALL:
             sizes[f.name] = SMALL[f.name]
     return replace(method, **sizes)
 
 
-EXAMPLES: dict[str, Any] = {}  # of methods that are made of others
+EXAMPLES: dict[str, Any] = {  # of methods that are made of others
+    "Plus": Plus(SimCLR(), TransformPrediction()),
+}
 METHODS = {name: shrink(EXAMPLES[name] if name in EXAMPLES else cls()) for name, cls in discover().items()}
 METHODS["DINO"] = replace(METHODS["DINO"], norm=True)  # without it a head so narrow has a bottleneck of length 0
 
@@ -52,7 +61,24 @@ VARIANTS = {
     "SimCLR as in DUET": shrink(
         SimCLR(temperature=0.1, hidden=(64, 64), hidden_bias=True, last_norm=True, one_batch=False, scale=2.0)
     ),
+    "SimCLR as in E-SSL": shrink(
+        SimCLR(last_bias=False, last_norm=True, last_affine=False, one_batch=False, negatives="across")
+    ),
+    "Plus over BYOL": shrink(Plus(BYOL(), TransformPrediction(), 0.4)),
+    "Plus over MoCo, regression": shrink(Plus(MoCo(), TransformPrediction("color.hue", first=1))),
+    "Plus over Plus over DISSL": shrink(
+        Plus(Plus(DISSL(), TransformPrediction("crop")), TransformPrediction("flip"), views=6)
+    ),
+    "AugSelf over MoCo": shrink(Plus(MoCo(), AugSelf(("crop", "color", "flip", "rotation"), (1.0, 0.5, 0.5, 0.2)))),
+    "CASSLE, multiplied": shrink(CASSLE(("crop", "flip", "rotation"), "mul", depth=2)),
     "DUET, Gaussian, sum": shrink(DUET(target="ga", marginal="sum", weight=100.0)),
+    "DUET, two groups": shrink(DUET(group=("rotation", "flip"), bins=4)),
+    "EquiMod without invariance, standardised": shrink(
+        EquiMod(("flip", "rotation"), mean=(0.5, -1.0, 0.0), std=(0.5, 0.7, 0.7), invariance=0.0)
+    ),
+    "EquiMod, blocks": shrink(EquiMod(operator="blocks", frequencies=3)),
+    "SIE, blocks": shrink(SIE(operator="blocks", frequencies=2)),
+    "SIE, colours": shrink(SIE(("color.hue", "grayscale"), share=0.25)),
     "MoCo, two groups": shrink(MoCo(bn_groups=2)),
     "ReLIC, sigmoid, pairs": shrink(ReLIC(contrast="sigmoid", kl="two_pairs")),
     "CISSL, MLPs": shrink(CISSL(student="mlp", self_contrastive=False, one_batch=False)),
@@ -78,8 +104,13 @@ VARIANTS = {
     "LinearPred, half a space": shrink(LinearPred(rule="onehalfeig", frequency=2)),
     "DINO as in ISSL": shrink(DINO(norm=True, sphere="hidden", own_head=True, centering="direction", ticks=2)),
 }
-POLICIES: dict[str, ViewPolicy] = {}  # of methods and terms that take other views than two
-FALLING = ("BarlowTwins", "BYOL", "CISSL", "DUET", "ReLIC", "SimCLR", "VICReg")  # the loss, on a few images
+POLICIES: dict[str, ViewPolicy] = {  # of methods and terms that take other views than two
+    "CARE": CAREViews(),
+    "EquiMod": CleanViews(rotation=1.0),
+    "ESSL": ESSLViews(),
+    "TransformPrediction": ESSLViews(),
+}
+FALLING = ("BarlowTwins", "BYOL", "CISSL", "DUET", "EquiMod", "ReLIC", "SimCLR", "VICReg")  # the loss, on a few images
 
 
 def colours(n: int = 64, size: int = 16) -> Split:

@@ -393,7 +393,7 @@ def test_list_and_show_print_json(erlangen):
     """`list --json` is the catalogue, all of it or one kind; `show` has every value of a recipe."""
     status, out, _ = erlangen("list", "--json")
     every = strict(out)
-    assert status == 0 and set(every) == {"recipes", "methods", "transforms", "encoders", "data"}
+    assert status == 0 and set(every) == {"recipes", "methods", "terms", "transforms", "encoders", "data", "studies"}
     assert all(text and "\n" not in text for kind in every.values() for text in kind.values())
     assert strict(erlangen("list", "recipes", "--json")[1]) == {"recipes": every["recipes"]}
     plain = erlangen("list")[1]

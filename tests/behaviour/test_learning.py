@@ -5,6 +5,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,13 +22,23 @@ from erlangen.observers import CollapseMonitor, CollapseWarning
 from erlangen.optim import SGD, AdamW, Constant, Cosine
 from erlangen.solvers import knn_accuracy
 from erlangen.train import TrainConfig, train
-from erlangen.views import Batch, Draws, View, generator
+from erlangen.transforms.presets.chunks import Chunked
+from erlangen.views import Batch, Draws, View, Views, generator
 
 SIZE, CLASSES, BATCH = 16, 3, 88
 OPTIM = SGD(lr=0.1, weight_decay=1e-4, schedule=Cosine(warmup=0.1))
 GENTLE = AdamW(lr=1e-3, weight_decay=1e-4, schedule=Cosine(warmup=0.1))  # for losses with steep gradients
-OPTIMS = {"BarlowTwins": GENTLE, "CISSL": GENTLE, "SimCLR": GENTLE, "VICReg": GENTLE}
-LEARNING = {**METHODS, "DUET": replace(METHODS["DUET"], group="pose")}
+OPTIMS = {"BarlowTwins": GENTLE, "CISSL": GENTLE, "SIE": GENTLE, "SimCLR": GENTLE, "VICReg": GENTLE}
+LEARNING = {
+    **METHODS,
+    "CASSLE": replace(METHODS["CASSLE"], parameters=("pose",)),
+    "DUET": replace(METHODS["DUET"], group=("pose",)),
+    "ESSL": replace(METHODS["ESSL"], group="pose"),
+    "EquiMod": replace(METHODS["EquiMod"], parameters=("pose",)),
+    "Plus": replace(METHODS["Plus"], term=replace(METHODS["Plus"].term, parameter="pose")),
+    "SIE": replace(METHODS["SIE"], parameters=("pose",)),
+}
+VIEWS = {"ESSL": 3, "EquiMod": 3, "Plus": 3}  # of methods that do not take two
 FALLING = {"SimCLR", "CISSL", "ReLIC", "VICReg", "BarlowTwins"}
 
 
@@ -44,10 +55,10 @@ def redrawn(split: Split, name: str) -> Split:
     return Split((255 * images).to(torch.uint8), split.labels, split.latents)
 
 
-def rendered(batch: Batch, draws: Draws) -> list[View]:
-    """Two views of each figure: its outline at other latents."""
+def rendered(batch: Batch, draws: Draws, count: int = 2) -> list[View]:
+    """Views of each figure: its outline at other latents."""
     assert batch.latents is not None
-    drawn = [draw(batch.latents["code"], draws) for _ in range(2)]
+    drawn = [draw(batch.latents["code"], draws) for _ in range(count)]
     return [View(images, latents, dict(SPACES), batch.index, batch.labels) for images, latents in drawn]
 
 
@@ -66,7 +77,10 @@ def learn(name: str, steps: int) -> tuple[list[float], tuple[float, float], tupl
     encoder = build_encoder("small", 3, SIZE)
     before = judged(encoder)
     config = TrainConfig(epochs=steps * BATCH // len(TRAIN), batch_size=BATCH)
-    learner = train(LEARNING[name], encoder, rendered, TRAIN, OPTIMS.get(name, OPTIM), config, [record])
+    views: Views = partial(rendered, count=VIEWS.get(name, 2))
+    if name == "CARE":  # the other two with latents in common
+        views = Chunked(rendered, LEARNING[name].chunk)
+    learner = train(LEARNING[name], encoder, views, TRAIN, OPTIMS.get(name, OPTIM), config, [record])
     return losses, before, judged(learner.encoder)
 
 

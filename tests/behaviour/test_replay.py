@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
-from small import METHODS, colours, command_line
+from small import EXAMPLES, METHODS, colours, command_line
 
 from erlangen.cli.pictures import first_rows
 from erlangen.data import Data
+from erlangen.methods.plus import Plus
 from erlangen.methods.simclr import SimCLR
 from erlangen.optim import SGD, AdamW, Group
 from erlangen.pipelines import Pipeline, Pipelines
@@ -48,7 +49,7 @@ def kept(recipe: Recipe, folder: Path) -> Recipe:
 def put(part: Any) -> Recipe:
     """A recipe with this method, view policy, optimiser, or schedule in its place."""
     if hasattr(part, "loss"):
-        return Recipe(part)
+        return Recipe(part if hasattr(part, "after_step") else Plus(SimCLR(), part))
     if hasattr(part, "factor"):
         return Recipe(SimCLR(), optim=AdamW(schedule=part))
     if hasattr(part, "build"):
@@ -59,8 +60,9 @@ def put(part: Any) -> Recipe:
     return Recipe(SimCLR(), optim=SGD(groups=(part, replace(part, net="encoder"))))
 
 
+MADE = {**EXAMPLES, "Group": Group("predictor", constant=True)}
 PARTS = {
-    name: Group("predictor", constant=True) if cls is Group else cls()
+    name: MADE[name] if name in MADE else cls()
     for name, cls in classes().items()
     if cls is not Recipe and not hasattr(cls, "apply")
 }

@@ -135,7 +135,7 @@ def test_a_run_folder_is_never_overwritten(tmp_path):
 def test_a_mistake_before_the_first_step_leaves_nothing_in_the_way(tmp_path):
     """A run whose values were wrong can be started again in the same folder with right ones."""
     with pytest.raises(ValueError, match="no parameter 'scale'"):
-        run_recipe(recipe("quickstart-duet", **{**SMALL, "method.group": "scale"}), tmp_path / "a")
+        run_recipe(recipe("quickstart-duet", **{**SMALL, "method.group": ("scale",)}), tmp_path / "a")
     run = run_recipe(recipe("quickstart-duet", **SMALL), tmp_path / "a")
     assert run.metrics[-1]["step"] == 20
 
@@ -316,4 +316,4 @@ def test_duet_refuses_a_periodic_target_for_a_switch():
     """Off and on are one point of the circle: von Mises cannot tell a flip."""
     views = SimCLRViews().build(3, 16)
     with pytest.raises(ValueError, match="take ga"):
-        train(DUET(group="flip"), encoder(), views, colours(), OPTIM, config(2))
+        train(DUET(group=("flip",), target="vm"), encoder(), views, colours(), OPTIM, config(2))

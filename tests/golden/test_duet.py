@@ -2,19 +2,23 @@
 
 import math
 import re
+from dataclasses import dataclass
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from issl_heads import Given
+from torch import Tensor, nn
 from vectors import Case, cases, check_close
 
-from erlangen.losses import jensen_shannon, log_target, nt_xent, outranked
+from erlangen.losses import found, jensen_shannon, log_marginal, log_target, nt_xent
+from erlangen.methods.base import Output
 from erlangen.methods.duet import DUET
+from erlangen.methods.simclr import SimCLR
+from erlangen.nets import Branch
 from erlangen.pipelines import Pipeline
 from erlangen.spaces import Interval
 from erlangen.transforms import CenterCrop, GaussianBlur, HorizontalFlip, Normalize, Rotation, VerticalFlip
-from erlangen.transforms.duet import CODES, DUETViews, Grouped
+from erlangen.transforms.duet import CODES, SHOWN, DUETESSLViews, DUETViews, Grouped
 from erlangen.transforms.jitter import ORDERS, PARTS
 from erlangen.views import Batch, Draws, View, generator
 
@@ -37,19 +41,12 @@ def test_contrast(case):
 
 @cases("duet_ntxent*.npz", r"(c\d+_)ntxent_\w+")
 def test_retrieval(case):
-    """How often view 2 is among the k nearest of view 1, and the reverse; as the total, their sum over how many k."""
-    both = case["z1"], case["z2"]
-    given = sorted({int(re.search(r"\d+", name)[0]) for name in case.under("ntxent_")})
-    for k in given:
-        percent = {}
-        for way, (q, other) in {"ABAA": both, "BABB": both[::-1]}.items():
-            ranks = []
-            for i in range(len(q)):
-                rivals = torch.cat([x[torch.arange(len(x)) != i] for x in both])
-                ranks.append(outranked(*(F.normalize(x[i : i + 1]) for x in (q, other)), F.normalize(rivals).T))
-            percent[way] = 100 * (torch.cat(ranks) < k).double().mean()
-            check_close(percent[way], case[f"ntxent_{way}_top{k}_mean"], **VALUE)
-        check_close(sum(percent.values()) / len(given), case[f"ntxent_total_top{k}_mean"], **VALUE)
+    """How often a view's own is among the k nearest, both ways; their total is the sum over how many k there are."""
+    percent, golden = found(case["z1"], case["z2"]), case.under("ntxent_")
+    assert {f"{name}_mean" for name in percent} == golden.keys()
+    many = len({re.search(r"\d+", name)[0] for name in golden})
+    for name, x in percent.items():
+        check_close(2 * x / many if "total" in name else x, golden[f"{name}_mean"], **VALUE)
 
 
 @cases("duet_targets*.npz", r"((?:ga|vm)_sigma[\d.e+-]+_G\d+)(?:_unnormalised)?")
@@ -71,43 +68,74 @@ def test_divergence(case):
     check_close(torch.stack(rows), case["jsd_each"], **VALUE)
 
 
-@cases("duet_layer*.npz", r"(c\d+_)(?:joint|group_\w+)")  # one without a group axis is SimCLR
+class Heads(nn.Module):
+    """Keeps what it gets, and gives what it was given, one after the other."""
+
+    def __init__(self, *outs: Tensor) -> None:
+        super().__init__()
+        self.got, self.outs = [], list(outs)
+
+    def forward(self, h: Tensor) -> Tensor:
+        self.got.append(h)
+        return self.outs[len(self.got) - 1]
+
+
+def given(z: Tensor, g: Tensor) -> View:
+    """A view with these representations and group values."""
+    return View(z[:, :, None, None], {"g": g}, {"g": Interval(0.0, 1.0)}, torch.arange(len(z)))
+
+
+def run(method: DUET | SimCLR, z1: Tensor, z2: Tensor, heads: Heads, g1: Tensor, g2: Tensor) -> Output:
+    return method.loss(Branch(Given(z1.shape[1]), heads), [given(z1, g1), given(z2, g2)])
+
+
+@cases("duet_layer*.npz", r"(c\d+_)content")
+def test_content(case):
+    """What is contrasted: the sum over the group axis; without groups (SimCLR) the representation itself."""
+    z, bins, e = case["z"], int(case.value("G")), torch.eye(len(case["z"]), 3) + 0.1
+    method = DUET(group=("g",), target="vm", bins=bins) if bins else SimCLR(one_batch=False)
+    heads, g = Heads(e, e), torch.zeros(len(z), 1)
+    run(method, z, z, heads, g, g)
+    assert len(heads.got) == 2
+    for content in heads.got:
+        check_close(content, case["content"], **VALUE)
+
+
+@cases("duet_layer*.npz", r"(c\d+_)(?:joint|group_\w+)")
 def test_layer(case):
-    """The representation as group x content, its content and its marginal over the group axis."""
-    z, bins = case["z"], int(case.value("G"))
-    method = DUET(bins=bins)
-    grid = method.grid(z)
-    check_close(grid, case["joint"][:, 0], rtol=0, atol=0)
-    check_close(grid.sum(1), case["content"], **VALUE)
-    check_close(grid.mean(-1), case["group_logits"][:, 0], **VALUE)
-    # the marginal shows in the structure loss only
-    g = torch.linspace(0, 1, len(z))[:, None]
-    target = log_target(g, bins, "vm", 3.0)
-    check_close(method.structure(z, g), jensen_shannon(case["group_marginal"][:, 0].log(), target), **VALUE)
+    """The representation as groups x bins x content, and its marginal over the bins, whose logits are means."""
+    grid = DUET(bins=int(case.value("G"))).grid(case["z"])
+    check_close(grid, case["joint"], rtol=0, atol=0)
+    check_close(grid.mean(-1), case["group_logits"], **VALUE)
+    check_close(log_marginal(grid).exp(), case["group_marginal"], **VALUE)
 
 
 @cases("duet_structure*.npz", r"(c\d+_)\w+")
 def test_whole_loss(case):
     """Contrast, structure, their weighted sum and its gradients; in evaluation the structure is that of view 2."""
     z1, z2, e1, e2 = (case[name].requires_grad_() for name in ("z1", "z2", "e1", "e2"))
-    method = DUET(
-        target=case.value("target"), width=case.value("sigma"), bins=int(case.value("G")), weight=case.value("lambda")
-    )
-    h, g = torch.cat([z1, z2]), torch.cat([case["g1"], case["g2"]])
+    kind, width, bins, weight = case.value("target"), case.value("sigma"), int(case.value("G")), case.value("lambda")
+    method = DUET(("g",), kind, width, bins, weight=weight)
+    output = run(method, z1, z2, Heads(e1, e2), case["g1"], case["g2"])
+    contrast, total, logs = output.logs["nce_loss"], output.loss, output.logs
     if not case.value("training"):
-        h, g = h.chunk(2)[1], g.chunk(2)[1]
-    structure, contrast = method.structure(h, g), 2 * nt_xent(e1, e2, method.temperature)
-    total = contrast + method.weight * structure
+        target = log_target(case["g2"], bins, kind, width)
+        jsd = jensen_shannon(log_marginal(method.grid(z2))[:, 0], target)
+        total = 2 * nt_xent(e1, e2, method.temperature) + weight * jsd
+        logs = {"jsd": jsd, "group_0_loss": jsd, "group_loss": weight * jsd}
     total.backward()
-    check_close(structure, case["jsd"], **VALUE)
-    check_close(method.weight * structure, case["weighted_jsd"], **VALUE)
+    check_close(logs["jsd"], case["jsd"], **VALUE)
+    check_close(logs["group_0_loss"], case["jsd"], **VALUE)
+    check_close(logs["group_loss"], case["weighted_jsd"], **VALUE)
     check_close(contrast, case["nce"], **VALUE)
     check_close(total, case["total"], **VALUE)
-    scale = max(1.0, method.weight)  # the gradient's rounding grows with the weight
+    scale = max(1.0, weight)  # the gradient's rounding grows with the weight
     for z, name in ((z1, "z1"), (z2, "z2")):
-        check_close(z.grad / scale, case[f"grad_{name}"] / scale, **GRADIENT)
-    for x, name in ((z1, "z1"), (z2, "z2"), (e1, "e1"), (e2, "e2")):
-        check_close(x.grad.norm(), case[f"grad_norm_{name}"], **GRADIENT)
+        grad = torch.zeros_like(z) if z.grad is None else z.grad
+        check_close(grad / scale, case[f"grad_{name}"] / scale, **GRADIENT)
+        check_close(grad.norm(), case[f"grad_norm_{name}"], **GRADIENT)
+    for e, name in ((e1, "e1"), (e2, "e2")):
+        check_close(e.grad.norm(), case[f"grad_norm_{name}"], **GRADIENT)
 
 
 augmentations = cases("duet_augmentations*.npz")
@@ -221,6 +249,7 @@ def test_evaluation_groups(case):
         identity = operation.transform.spaces[group.parameter].identity.expand(len(golden), -1)
         check_close(group.value(identity), golden, **VALUE)
         check_close(torch.full_like(golden, group.neutral), golden, **VALUE)
+        check_close(group.space.embed(golden).abs().max(), 0.0, **VALUE)
 
 
 @augmentations
@@ -232,7 +261,7 @@ def test_evaluation_images(case):
     check_close(half.apply(middle, {}), case["eval_images"], **VALUE)
 
 
-@cases("duet_essl.npz", r"((?!loss_)\w+_)(?:images|labels)")
+@cases("duet_essl*.npz", r"((?:ron|fli|flv|gra)_)(?:images|labels)")
 def test_whole_orbits(case):
     """E-SSL's batches: all images with the first element of the group, then all with the second."""
     code, images, label = case.prefix.removesuffix("_"), Case(case.file)["images"], case["labels"]
@@ -240,6 +269,34 @@ def test_whole_orbits(case):
     many = images.repeat(len(label) // len(images), 1, 1, 1)
     out = transform.apply(many, {transform.name: column(label)})
     check_close(out, case["images"], **TOLERANCE[code])
+
+
+@dataclass(frozen=True)
+class Skipping(Draws):
+    """Draws by which nothing that may be skipped is applied."""
+
+    def __call__(self, n: int, dim: int) -> Tensor:
+        return torch.full((n, dim), 0.999)
+
+
+@cases("duet_essl*.npz", r"((?:ron|fli|flv|gra)_)(?:images|labels)")
+def test_shown_views(case):
+    """The views that E-SSL predicts from: the same images for every element, which the parameter named by the code
+    says."""
+    code, images = case.prefix.removesuffix("_"), Case(case.file)["images"]
+    batch, other = Batch(images, torch.arange(len(images))), "flv" if code == "fli" else "fli"
+    views = DUETESSLViews((other, code)).following(code).build(3, images.shape[-1])
+    shown = views(batch, Skipping(generator(0)))[2:]
+    check_close(torch.cat([view.images for view in shown]), case["images"], **TOLERANCE[code])
+    check_close(torch.cat([view.params[code] for view in shown]), case["labels"][:, None], rtol=0, atol=0)
+    check_close(torch.cat([view.params[other] for view in shown]), torch.full((len(case["labels"]), 1), 0.25), 0, 0)
+
+
+@cases("duet_essl*.npz", r"(loss_\w+_)degrees")
+def test_label_of_an_angle(case):
+    """What is regressed of an angle: half turns."""
+    angle = case["degrees"][:, None].deg2rad()
+    check_close(SHOWN["rot"].label * angle, case["labels"], **VALUE)
 
 
 GROUPS = "|".join(f"{code}_(images|g|{given})" for code, (_, given) in GIVEN.items())
@@ -252,7 +309,7 @@ CLAIMS = {
     "duet_structure*.npz": r"c\d+_([zeg][12]|G|target|sigma|lambda|training|(weighted_)?jsd|nce|total"
     r"|grad_z[12]|grad_norm_[ze][12])",
     "duet_augmentations*.npz": f"images|normalize_images|eval_(images|sca_g|g_({'|'.join(KORNIA)}))|{GROUPS}",
-    "duet_essl.npz": "images|(ron|fli|flv|gra)_(images|labels)|loss_.+",  # the losses are not these tests' concern
+    "duet_essl*.npz": r"images|(ron|fli|flv|gra)_(images|labels)|loss_\w+_(degrees|labels)",
 }
 
 

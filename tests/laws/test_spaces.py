@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from erlangen.spaces import Box, Choice, Circle, Cube, Cyclic, Factor, Interval, Patch, Seed, Space, Switch
+from erlangen.spaces import SO3, Box, Choice, Circle, Cube, Cyclic, Factor, Interval, Patch, Seed, Space, Switch
 
 FEW = settings(deadline=None, max_examples=10, derandomize=True)
 SEEDS = st.integers(0, 2**32)
@@ -38,6 +38,10 @@ SPACES = [
     Cube(0.0, 2.0, 1),
     Cube(-1.0, 1.0, 6),
     Cube(0.3, 0.3),
+    SO3(),
+    SO3(math.pi / 2, "right"),
+    SO3(canonical=True),
+    SO3(1.0, target="six"),
     Choice(24),
     Choice(1),
     Seed(),
@@ -67,6 +71,8 @@ def inside(space: Space, p: torch.Tensor, tolerance: float = 1e-5) -> bool:
         return bool(fits & in_scale.all() & in_ratio.all())
     if isinstance(space, Switch):
         return bool((p == 1).all())
+    if isinstance(space, SO3):
+        return bool(((p.norm(dim=1) - 1).abs() < tolerance).all() & ((p[:, 3] >= 0).all() | (not space.canonical)))
     if isinstance(space, Cyclic | Choice | Seed):
         count = space.period if isinstance(space, Cyclic) else space.count
         return bool(((p == p.round()) & (p >= 0) & (p < count)).all())
@@ -86,7 +92,9 @@ def test_draws_have_shape_and_range(space, n, seed):
     assert inside(space, p)
 
 
-@pytest.mark.parametrize("space", [space for space in SPACES if not isinstance(space, Box | Patch | Switch)], ids=str)
+@pytest.mark.parametrize(
+    "space", [space for space in SPACES if not isinstance(space, Box | Patch | SO3 | Switch)], ids=str
+)
 def test_draws_are_uniform(space):
     """Discrete spaces draw every element equally often, the others map u linearly on their range."""
     n = 9240 if not isinstance(space, Seed) else 20_000  # a multiple of every count above
@@ -195,6 +203,7 @@ def test_what_means_something_is_valid(space, k, seed):
         (Box((0.2, 1.0), beyond=True), [[-1.0, 0.9, 3.0, 1.0]], [[0.0, 0.0, 0.0, 1.0]]),
         (Patch((0.02, 0.33), (0.3, 3.3)), [[-1.0, 0.9, 3.0, 0.0]], [[0.0, 0.0, -0.1, 0.1]]),
         (Cube(-0.5, 0.5), [[-5.0, 5.0]], []),
+        (SO3(0.1), [[0.0, 0.0, 0.0, -1.0], [1.0004, 0.0, 0.0, 0.0]], [[0.0, 0.0, 0.0, 0.99], [1.0, 0.0, 0.0, 1.0]]),
         (Choice(24), [[0.0], [23.0]], [[24.0], [-1.0], [0.5]]),
         (Seed(), [[-1.0], [9_999.0]], [[-2.0], [10_000.0], [0.5]]),
     ],
@@ -327,6 +336,9 @@ def test_boxes_follow_the_rejection_law(scale, ratio):
         (lambda: Cube(1.0, 0.0), r"`low` \(=1\.0\).*`high` \(=0\.0\)"),
         (lambda: Cube(0.0, 1.0, 0), r"`count` \(=0\)"),
         (lambda: Cube(0.0, 1.0).grid(0), r"`k` \(=0\)"),
+        (lambda: SO3(0.0), r"`limit` \(=0\.0\)"),
+        (lambda: SO3(3.2), r"`limit` \(=3\.2\)"),
+        (lambda: SO3().grid(0), r"`k` \(=0\)"),
         (lambda: Seed(0), r"`count` \(=0\)"),
         (lambda: Seed(2**24 + 1), r"`count` \(=16777217\)"),
         (lambda: Seed().grid(0), r"`k` \(=0\)"),

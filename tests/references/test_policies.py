@@ -13,6 +13,7 @@ CIFAR, TINY, STL, IMAGENET = 32, 64, 96, 224
 # policy, native size, sizes of the views there, sizes at 32 pixels
 POLICIES = {
     "simclr": (presets.SimCLRViews(), CIFAR, [32, 32], [32, 32]),
+    "clean": (presets.CleanViews(), CIFAR, [32] * 3, [32] * 3),
     "simclr local": (presets.SimCLRViews(local=3, blur=0.5), IMAGENET, [224] * 2 + [96] * 3, [32] * 2 + [13] * 3),
     "multi-crop": (presets.MultiCropViews(), IMAGENET, [224] * 2 + [96] * 6, [32] * 2 + [13] * 6),
     "multi-crop byol": (presets.MultiCropViews(presets.BYOLViews(), 1, 10), 32, [32, 32, 10], [32, 32, 10]),
@@ -45,8 +46,8 @@ POLICIES = {
     "directpred cifar10": (presets.DirectPredViews(), CIFAR, [32] * 2, [32] * 2),
     "directpred stl10": (presets.DirectPredViews("stl10"), STL, [96] * 2, [32] * 2),
     # DUET's and E-SSL's code
-    "essl": (presets.ESSLViews(), CIFAR, [32, 32, 16], [32, 32, 16]),
-    "essl imagenet": (presets.ESSLImageNetViews(), IMAGENET, [224, 224, 96], [32, 32, 13]),
+    "essl": (presets.ESSLViews(), CIFAR, [32] * 2 + [16] * 4, [32] * 2 + [16] * 4),
+    "essl imagenet": (presets.ESSLImageNetViews(), IMAGENET, [224] * 2 + [96] * 4, [32] * 2 + [13] * 4),
 }
 
 

@@ -63,18 +63,35 @@ def test_one_channel_is_not_greyed(name):
         (presets.MoCoViews("dorsal", None), 224, [TABLE["moco dorsal, native"][1]] * 2),
         (presets.KTHViews("stl10"), 96, [TABLE["kth stl10"][1]] * 2),
         (presets.DirectPredViews("stl10"), 96, [TABLE["directpred stl10"][1]] * 2),
-        (presets.ESSLViews(), 32, [TABLE["essl cifar"][1]] * 2 + [TABLE["essl cifar turned"][1]]),
-        (
-            presets.ESSLImageNetViews(),
-            224,
-            [TABLE[f"essl imagenet {which}"][1] for which in ("1", "2", "turned")],
-        ),
     ],
 )
 def test_a_policy_has_its_pipelines(policy, size, tables):
     """Which pipeline makes which view."""
     for pipeline, expected in zip(policy.build(3, size).pipelines, tables, strict=True):
         check(pipeline, expected)
+
+
+@pytest.mark.parametrize(
+    "policy, size, tables",
+    [
+        (presets.ESSLViews(), 32, ["essl cifar", "essl cifar", "essl cifar turned"]),
+        (presets.ESSLImageNetViews(), 224, ["essl imagenet 1", "essl imagenet 2", "essl imagenet turned"]),
+    ],
+    ids=["cifar", "imagenet"],
+)
+def test_essl_turns_one_crop_by_all_quarters(policy, size, tables):
+    """Two views and a small crop by their tables; the crop four times, turned counter-clockwise, which it names."""
+    maker = policy.build(3, size)
+    for pipeline, table in zip((*maker.pipelines, maker.turned), tables, strict=True):
+        check(pipeline, TABLE[table][1])
+    images = torch.rand(2, 3, size, size, generator=generator(0))
+    views = maker(Batch(images, torch.arange(2)), Draws(generator(0)))
+    first = views[2]
+    for quarters, view in enumerate(views[2:]):
+        assert torch.equal(view.images.flip(-1).transpose(-1, -2), torch.rot90(first.images, quarters + 1, (2, 3)))
+        assert view.params["quarter_turn"].tolist() == [[float(quarters)]] * 2
+        assert all(torch.equal(view.params[name], first.params[name]) for name in first.params if "turn" not in name)
+    assert "quarter_turn" not in views[0].params and len(views) == 6
 
 
 def test_relicv2_removes_the_background_of_large_views():

@@ -5,6 +5,8 @@ normalises: the first layer of the encoders does.
 """
 
 from erlangen.transforms.presets.byol import BYOLViews
+from erlangen.transforms.presets.chunks import CAREViews
+from erlangen.transforms.presets.clean import CleanViews
 from erlangen.transforms.presets.directpred import DirectPredViews, KTHViews
 from erlangen.transforms.presets.essl import ESSLImageNetViews, ESSLViews
 from erlangen.transforms.presets.issl import ISSLMultiCropViews, ISSLNotebookViews, ISSLViews
@@ -15,6 +17,8 @@ from erlangen.transforms.presets.simclr import SimCLRViews
 
 __all__ = [
     "BYOLViews",
+    "CAREViews",
+    "CleanViews",
     "DirectPredViews",
     "ESSLImageNetViews",
     "ESSLViews",

@@ -1,14 +1,15 @@
-"""E-SSL (Dangovski et al., arXiv:2111.00899), repository rdangovs/essl: two views, and a smaller one to be turned.
+"""E-SSL (Dangovski et al., arXiv:2111.00899), repository rdangovs/essl: two views, and a smaller one in all four turns.
 
-The method itself turns the third view by all four quarters and predicts which one it is.
+The turned ones name the parameter `quarter_turn`, which is what the method predicts.
 """
 
 from dataclasses import dataclass
 
-from erlangen.pipelines import Pipeline, Pipelines
+from erlangen.pipelines import Pipeline
 from erlangen.transforms.geometric import HorizontalFlip, ResizedCrop
 from erlangen.transforms.presets.parts import Clip, check_scale, colour, pillow_blur, small_size
 from erlangen.transforms.tones import Solarize
+from erlangen.transforms.turned import Turned
 from erlangen.views import Transform, Views
 
 BYOL_JITTER = (0.4, 0.4, 0.2, 0.1)
@@ -45,7 +46,7 @@ def imagenet_turned(size: int, channels: int = 3, crop: tuple[float, float] = (0
 
 @dataclass(frozen=True)
 class ESSLViews:
-    """Two views and a third of half the size (CIFAR-10: 32, 32, 16)."""
+    """Two views and a third of half the size in its four turns (CIFAR-10: 32, 32, 16, 16, 16, 16)."""
 
     crop: tuple[float, float] = (0.2, 1.0)  # share of the area, of all three
 
@@ -54,12 +55,12 @@ class ESSLViews:
 
     def build(self, channels: int, size: int) -> Views:
         view = cifar(size, channels, self.crop)
-        return Pipelines((view, view, cifar(size // 2, channels, self.crop)))
+        return Turned((view, view), cifar(size // 2, channels, self.crop))
 
 
 @dataclass(frozen=True)
 class ESSLImageNetViews:
-    """BYOL's two views and a third of 3/7 of the size (ImageNet: 224, 224, 96)."""
+    """BYOL's two views and a third of 3/7 of the size in its four turns (ImageNet: 224, 224, 96, 96, 96, 96)."""
 
     turned_crop: tuple[float, float] = (0.05, 0.14)  # share of the area of the third; the alternative is (.08, 1)
 
@@ -68,4 +69,4 @@ class ESSLImageNetViews:
 
     def build(self, channels: int, size: int) -> Views:
         views = imagenet(size, channels), imagenet(size, channels, 0.1, 0.2)
-        return Pipelines((*views, imagenet_turned(small_size(size), channels, self.turned_crop)))
+        return Turned(views, imagenet_turned(small_size(size), channels, self.turned_crop))

@@ -1,0 +1,156 @@
+"""What the methods keep: on images whose every latent is known, one table of invariant and equivariant methods.
+
+Each row is trained from the same renderings with the same encoder and budget, and judged on figures that it has not
+seen: is the class still there, what is told of each latent, and does the representation follow the pose?
+"""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from erlangen.data import Data, open_dataset
+from erlangen.data.base import Source
+from erlangen.data.latent import Shapes3DViews, ShapesViews
+from erlangen.encoders.frozen import Pixels
+from erlangen.measures import equivariance
+from erlangen.methods.base import Operates
+from erlangen.nets import Encoder
+from erlangen.probes import probe
+from erlangen.recipes.base import Run, change, new_encoder
+from erlangen.recipes.latents import METHODS, RECIPES, SIZE
+from erlangen.report import page
+from erlangen.runs import environment
+from erlangen.studies.grid import Numbers, cell, shown, spread
+from erlangen.train import Observer
+from erlangen.views import Draws, View, generator
+
+VIEWS, IMAGES = 12, 400  # of each image, and how many images, to fit on and to test on
+KINDS: Mapping[str, type[ShapesViews] | type[Shapes3DViews]] = {"shapes": ShapesViews, "shapes3d": Shapes3DViews}
+FAST = {"train.epochs": 1, "train.steps_per_epoch": 2}
+GROUPS = {
+    "invariant": ("simclr", "vicreg", "care"),
+    "told": ("essl", "augself", "cassle", "equimod", "duet"),
+    "operators": ("sie", "sie-blocks", "equimod-blocks"),
+}
+
+
+def study(out: Path, seeds: Sequence[int], fast: bool = False, observers: Sequence[Observer] = ()) -> dict[str, Any]:
+    """Trains what is missing below `out`, and writes `equivariance.json` and `.html` there; returns the former.
+
+    `tables` by data set: a row for each method, of each number the mean and the standard deviation over the seeds.
+    """
+    tables = {data: rows(data, out, seeds, fast, observers) for data in KINDS}
+    report: dict[str, Any] = {
+        "tables": tables,
+        "order": {data: order(table) for data, table in tables.items()},
+        "protocol": {
+            "seeds": list(seeds),
+            "training": "recipes DATA-METHOD: `erlangen show shapes-sie` has every value",
+            "r2": f"ridge from one view to its own latents, all of which vary; {VIEWS} views of {IMAGES} images",
+            "relative": "ridge on two views and products of their components, to what leads from one pose to the other",
+            "prediction": "only the pose varies; from the first view to all, by a fitted operator; `own`: by its own",
+            "invariance": "mean cosine between views of an image less that of different images, only the pose varies",
+            "chance": {"mrr": sum(1 / r for r in range(1, VIEWS + 1)) / VIEWS, "h@1": 1 / VIEWS, "h@5": 5 / VIEWS},
+            "fast": fast,
+        },
+        "environment": environment(),
+    }
+    (out / "equivariance.json").write_text(json.dumps(report, indent=2))
+    (out / "equivariance.html").write_text(html(report), encoding="utf-8")
+    return report
+
+
+def run(out: Path, seeds: Sequence[int], fast: bool, observers: Sequence[Observer]) -> dict[str, list[dict[str, str]]]:
+    """The tables of `study`, to be printed."""
+    return {data: lines(table) for data, table in study(out, seeds, fast, observers)["tables"].items()}
+
+
+def rows(data: str, out: Path, seeds: Sequence[int], fast: bool, observers: Sequence[Observer]) -> list[Numbers]:
+    """Two encoders without training, then every method."""
+    opened = open_dataset(data, image_size=SIZE)
+    found = [{"method": "pixels", **spread([judged(Pixels(opened.channels, opened.size), opened)])}]
+    untrained = [new_encoder(change(RECIPES[f"{data}-simclr"], {"train.seed": seed}), opened) for seed in seeds]
+    found.append({"method": "untrained", **spread([judged(encoder, opened) for encoder in untrained])})
+    for name in METHODS:
+        recipe = change(RECIPES[f"{data}-{name}"], FAST if fast else {})
+        folders = [out / f"{data}-{name}-{seed}" for seed in seeds]
+        cells = [
+            cell(folder, recipe, seed, partial(measured, opened), observers)
+            for folder, seed in zip(folders, seeds, strict=True)
+        ]
+        found.append({"method": name, **spread(cells)})
+    return found
+
+
+def measured(data: Data, run: Run) -> Numbers:
+    """The row of a training; with the numbers of its own operator if the method has one."""
+    numbers = judged(run.encoder, data)
+    method, nets = run.learner.method, run.learner.nets.eval()
+    if isinstance(method, Operates):
+        fit, test = (views(data, which, ("pose",)) for which in ("train", "test"))
+        own = equivariance(run.encoder, fit, test, "pose", partial(method.act, nets), partial(method.equivariant, nets))
+        numbers |= {f"own {key}": own["prediction"][key] for key in ("mrr", "h@1", "h@5", "explained", "control")}
+    return numbers
+
+
+def judged(encoder: Encoder, data: Data) -> Numbers:
+    """What every representation is asked."""
+    probed = probe(encoder, data)
+    fit, test = (views(data, which) for which in ("train", "test"))
+    latents = list(fit[0].spaces)
+    told = equivariance(encoder, fit, test, latents)
+    moved = equivariance(encoder, views(data, "train", ("pose",)), views(data, "test", ("pose",)), "pose")
+    return {
+        "linear": probed["linear"]["accuracy"],
+        "knn": probed["knn"]["accuracy"],
+        **{f"r2 {name}": told["absolute"][name]["r2"] for name in latents},
+        "relative pose": told["bilinear"]["pose"]["r2"],
+        **{key: moved["prediction"][key] for key in ("mrr", "h@1", "h@5", "explained", "control")},
+        "invariance": moved["invariance"]["difference"],
+    }
+
+
+def views(data: Data, which: str, vary: tuple[str, ...] = ()) -> list[View]:
+    """Renderings of figures of a split: at latents that all vary, or only these."""
+    split: Source = data.train if which == "train" else data.test or data.train
+    policy = KINDS[data.name](VIEWS, vary) if vary else KINDS[data.name](VIEWS)
+    make = policy.build(data.channels, data.size)
+    return make(split.take(torch.arange(IMAGES)), Draws(generator("equivariance", which)))
+
+
+def order(table: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of each kind of methods the R2 of the pose, and whether they come in the order that is expected."""
+    pose = {row["method"]: row["r2 pose"]["mean"] for row in table}
+    groups = {group: {name: pose[name] for name in names if name in pose} for group, names in GROUPS.items()}
+    means = {group: statistics.fmean(found.values()) for group, found in groups.items()}
+    return {
+        "by method": dict(sorted(pose.items(), key=lambda item: item[1])),
+        "means": means,
+        "as expected": means["invariant"] < means["told"] < means["operators"],
+    }
+
+
+def lines(table: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """A table for people; what a method does not have is a dash."""
+    columns = list(dict.fromkeys(key for row in table for key in row if key != "method"))
+    return [
+        {"method": row["method"], **{key: shown(row[key]) if key in row else "–" for key in columns}} for row in table
+    ]
+
+
+def html(report: Mapping[str, Any]) -> str:
+    """The tables, the order that came out, and the protocol, as one page."""
+    parts = []
+    for data, table in report["tables"].items():
+        found = report["order"][data]
+        ordered = " < ".join(f"{name} ({value:.2f})" for name, value in found["by method"].items())
+        says = "as expected" if found["as expected"] else "NOT as expected (invariant < told < operators)"
+        parts += [page.heading(data), page.table(lines(table))]
+        parts.append(page.paragraph(f"R2 of the pose, {says}: {ordered}", "yes" if found["as expected"] else "no"))
+    parts += [page.heading("Protocol"), page.definitions({**report["protocol"], **report["environment"]})]
+    return page.page("Erlangen: what invariant and equivariant methods keep", *parts)
