@@ -101,17 +101,17 @@ def test_the_loss_is_the_loop(group, marginal):
     )
 
 
+WIDTHS = {"vm": 3.0, "ga": 0.2}
+
+
 @pytest.mark.parametrize("target, width", [("vm", None), ("ga", None), ("vm", 1.0), ("ga", 0.5)])
 def test_a_target_that_is_given_is_taken(target, width):
     """For any space, with its own width unless one is given."""
     view = given(normal(4, 16))
     found = run(DUET(("shift",), target, width, bins=8), view, view).logs["jsd"]
     log_p = view.images.view(4, 8, 2).mean(2).log_softmax(1)
-    expected = jensen_shannon(log_p, log_target(view.unit("shift"), 8, target, width or KINDS_WIDTH[target]))
+    expected = jensen_shannon(log_p, log_target(view.unit("shift"), 8, target, width or WIDTHS[target]))
     assert found.item() == pytest.approx(expected.item())
-
-
-KINDS_WIDTH = {"vm": 3.0, "ga": 0.2}
 
 
 @pytest.mark.parametrize(
@@ -196,8 +196,11 @@ def test_groups_share_the_width():
 # the views of the codes
 
 
+IMAGES = 40
+
+
 def batch(channels: int = 3, size: int = 16) -> Batch:
-    return Batch(torch.rand(6, channels, size, size, generator=generator("duet")), torch.arange(6))
+    return Batch(torch.rand(IMAGES, channels, size, size, generator=generator("duet")), torch.arange(IMAGES))
 
 
 def shown(tx: tuple[str, ...], group: str, size: int = 16, **values: bool) -> list[View]:
@@ -221,7 +224,7 @@ def test_an_orbit_is_shown_whole(group):
     assert [view.images.shape[-1] for view in views] == [16, 16] + elements * [8]
     assert all(group not in view.params for view in views[:2])
     for k, view in enumerate(views[2:]):
-        assert view.params[group].tolist() == [[float(k)]] * 6 and torch.equal(
+        assert view.params[group].tolist() == [[float(k)]] * IMAGES and torch.equal(
             view.embed(group), view.spaces[group].embed(view.params[group])
         )
         assert all(
@@ -253,7 +256,7 @@ def test_one_element_is_drawn_where_there_are_many(group, low, high, scale, para
     assert len(views) == 3 and view.images.shape[-1] == 16  # nothing says a size
     assert torch.equal(target, view.params[group]) and torch.allclose(target, scale * view.params[parameter])
     assert low <= target.min() and target.max() <= high and target.std() > (high - low) / 8
-    assert len(target.unique()) == 6
+    assert len(target.unique()) == IMAGES
 
 
 def test_the_order_of_the_others_is_kept():
@@ -291,7 +294,7 @@ def test_colours_of_grey_images_cannot_be_predicted(group):
     with pytest.raises(ValueError, match=rf"`group` \(={group}\) needs colour, the images have 1 channel;.* bri, con"):
         DUETESSLViews(("rot", group)).following(group).build(1, 16)
     views = DUETESSLViews(("rot", "bri")).following("bri").build(1, 16)(batch(1), Draws(generator(0)))
-    assert views[2].images.shape == (6, 1, 16, 16)
+    assert views[2].images.shape == (IMAGES, 1, 16, 16)
 
 
 # the command line

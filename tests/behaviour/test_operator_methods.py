@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from small import METHODS, OPTIM, colours, config, encoder, policy, views
+from small import METHODS, encoder, views
 from torch import Tensor, nn
 
 from erlangen import losses
@@ -15,7 +15,6 @@ from erlangen.methods.equimod import EquiMod
 from erlangen.methods.sie import SIE
 from erlangen.nets import Encoder
 from erlangen.spaces import Circle
-from erlangen.train import train
 from erlangen.views import View, generator
 
 BOTH = ("SIE", "EquiMod")
@@ -67,11 +66,11 @@ def test_defaults_fit_usual_encoders(name, dim):
         )
     ],
 )  # fmt: skip
-def test_training_refuses_what_the_views_lack(name, wrong, message):
-    """Before anything is built, by name, with what would do."""
+def test_what_the_views_lack_is_refused(name, wrong, message):
+    """When the views are first seen and before anything is built, by name, with what would do."""
     method = replace(METHODS[name], **wrong)
     with pytest.raises(ValueError, match=message):
-        train(method, encoder(), policy(method), colours(), OPTIM, config(2))
+        method.fitted(views(method=method))
 
 
 @pytest.mark.parametrize(
