@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from erlangen.studies import equivariance, generation, groups
 from erlangen.train import Observer
@@ -11,6 +11,7 @@ from erlangen.train import Observer
 Tables = Mapping[str, Sequence[Mapping[str, object]]]  # by title
 
 
+@runtime_checkable
 class Run(Protocol):
     """Trains what is missing below the folder `out`, writes NAME.json and NAME.html there, returns what to print."""
 

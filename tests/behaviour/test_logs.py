@@ -19,6 +19,8 @@ LOGS = {
     "ReLIC": {"kl", "gamma", "alpha", "temp", "b", "top1", "top5"},
     "MoCo": {"acc1", "acc5"},
     "BYOL": {"loss_l2"},
+    "DUET": {"nce_loss", "group_loss", "group_0_loss", "group_0_error", "jsd", "ntxent_total_top1", "ntxent_ABAA_top5"},
+    "ESSL": {"nce_loss", "essl_loss", "essl_top1", "essl_top5"},
 }
 
 
