@@ -26,7 +26,6 @@ class ShapesViews:
     views: int = 2  # of each image
     vary: tuple[str, ...] = tuple(shapes.SPACES)
     """The latents that are drawn anew for every view. The others are those of the batch's own image."""
-    chunk: int = 1  # so many consecutive images share what is drawn (CARE); it must divide the batch
     first_as_is: bool = False  # the first view is the batch's own image (EquiMod), nothing is drawn for it
 
     def __post_init__(self) -> None:
@@ -49,7 +48,6 @@ class Shapes3DViews:
     views: int = 2  # of each image
     vary: tuple[str, ...] = tuple(shapes3d.SPACES)
     """The latents that are drawn anew for every view. The others are those of the batch's own image."""
-    chunk: int = 1  # so many consecutive images share what is drawn (CARE); it must divide the batch
     first_as_is: bool = False  # the first view is the batch's own image (EquiMod), nothing is drawn for it
     limit: float | None = math.pi / 2  # of the Euler angles of the pose; None: all rotations alike
     convention: Literal["left", "right"] = "left"  # of relative poses: q p^-1, or p^-1 q (SIE)
@@ -81,8 +79,6 @@ class Rendered:
 
     def __call__(self, batch: Batch, draws: Draws) -> list[View]:
         n, policy, spaces = len(batch.images), self.policy, dict(self.policy.spaces)
-        if n % policy.chunk:
-            raise ValueError(f"`chunk` (={policy.chunk}) must divide the {n} images of the batch on each rank")
         kept = spaces if policy.first_as_is else [name for name in spaces if name not in policy.vary]
         own = {name: p.to(torch.get_default_dtype()) for name, p in self._latents(batch, kept).items()}
         views = []
@@ -95,8 +91,8 @@ class Rendered:
     def _draw(self, n: int, draws: Draws, device: torch.device) -> dict[str, Float[Tensor, "n _"]]:
         """The latents that vary, which move to the images as one tensor: bitwise the same on any device."""
         spaces = {name: space for name, space in self.policy.spaces.items() if name in self.policy.vary}
-        dims, chunk = [space.dim for space in spaces.values()], self.policy.chunk
-        u = draws(n, sum(dims))[::chunk].repeat_interleave(chunk, 0)
+        dims = [space.dim for space in spaces.values()]
+        u = draws(n, sum(dims))
         parts = zip(spaces.values(), torch.split(u, dims, dim=1), strict=True)
         drawn = torch.cat([space.from_unit(part) for space, part in parts], 1).to(device, non_blocking=True)
         return dict(zip(spaces, torch.split(drawn, dims, dim=1), strict=True))
@@ -134,9 +130,8 @@ def _check(policy: ShapesViews | Shapes3DViews) -> None:
             raise unknown("latent in `vary`", name, policy.spaces)
     if not policy.vary:
         raise ValueError(f"`vary` (={policy.vary}) names no latent; choose from {', '.join(policy.spaces)}")
-    for field, what in (("views", "views"), ("chunk", "images")):
-        if getattr(policy, field) < 1:
-            raise ValueError(f"`{field}` (={getattr(policy, field)}) is a number of {what}: at least 1")
+    if policy.views < 1:
+        raise ValueError(f"`views` (={policy.views}) is a number of views: at least 1")
 
 
 def _check_channels(data: str, channels: int) -> None:

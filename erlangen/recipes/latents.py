@@ -25,7 +25,7 @@ from erlangen.train import TrainConfig
 from erlangen.transforms.presets.chunks import CAREViews
 from erlangen.views import ViewPolicy
 
-SIZE, CHUNK = 24, 8
+SIZE, CHUNK = 20, 8
 HEADS: dict[str, Any] = {"hidden": (256,), "out": 64}
 WIDE: dict[str, Any] = {"hidden": (512,), "out": 256}  # for losses that need dimensions to spread over
 SIMCLR = SimCLR(temperature=0.2, **HEADS)
@@ -44,8 +44,8 @@ METHODS: Mapping[str, AnyMethod] = {
     "equimod-blocks": EquiMod(parameters=POSE, operator="blocks", temperature=0.2, **{**HEADS, "out": 96}),
 }
 VIEWS = {"essl": 3, "equimod": 3, "equimod-blocks": 3}
-OPTIM = AdamW(lr=2e-3, weight_decay=1e-4, schedule=Cosine(warmup=0.1))
-TRAIN = TrainConfig(epochs=10, batch_size=128, probe_every=10)
+OPTIM = AdamW(lr=1e-3, weight_decay=1e-4, schedule=Cosine(warmup=0.1))
+TRAIN = TrainConfig(epochs=8, batch_size=64, probe_every=8)
 
 
 def policy(data: str, name: str) -> ViewPolicy:

@@ -13,6 +13,7 @@ from erlangen.data.shapes import SPACES, draw_shapes, render
 from erlangen.data.shapes3d import draw_shapes3d, render3d
 from erlangen.spaces import SO3
 from erlangen.spaces.rotations import inverse, multiply
+from erlangen.transforms.presets import CAREViews, chunks
 from erlangen.views import Batch, Draws, View, ViewPolicy, generator
 
 SIZE, N = 12, 24
@@ -79,8 +80,8 @@ def test_a_first_view_may_be_the_image_itself(policy, draw, split):
 
 @every
 def test_chunks_share_what_is_drawn(policy, draw, split):
-    """So many consecutive images of a view have the same latents, the next ones and the other view have others."""
-    for view in (views := of(replace(policy, chunk=4), split.take(torch.arange(N)))):
+    """CARE's last two views: consecutive images have the same latents, the next ones and the other view have others."""
+    for view in (views := of(CAREViews(policy, chunk=4), split.take(torch.arange(N)))[2:]):
         for p in view.params.values():
             assert torch.equal(p, p[::4].repeat_interleave(4, 0)) and len(p.unique(dim=0)) == N // 4
     assert not any(torch.equal(p, views[1].params[name]) for name, p in views[0].params.items())
@@ -89,11 +90,12 @@ def test_chunks_share_what_is_drawn(policy, draw, split):
 @every
 def test_ranks_see_what_one_process_does(policy, draw, split, monkeypatch):
     """Each the rows of its images, also of chunks and where one holds more than the other."""
-    policy = replace(policy, chunk=2, vary=("pose", "background"))
+    policy = CAREViews(replace(policy, vary=("pose", "background")), chunk=4)
     whole, shares = of(policy, split.take(torch.arange(N))), (N - 10, 10)
-    monkeypatch.setattr(erlangen.views, "held", lambda rows: shares)
     for rank, part in enumerate((slice(0, N - 10), slice(N - 10, N))):
-        monkeypatch.setattr(erlangen.views, "rank", lambda rank=rank: rank)
+        for module in (erlangen.views, chunks):
+            monkeypatch.setattr(module, "held", lambda rows: shares)
+            monkeypatch.setattr(module, "rank", lambda rank=rank: rank)
         assert same(of(policy, split.take(torch.arange(N)[part])), [view.rows(part) for view in whole])
 
 
@@ -156,7 +158,6 @@ def test_other_data_are_refused():
         ({"vary": ("pose", "pos")}, "no latent in `vary` 'pos'; there are: " + ", ".join(SPACES)),
         ({"vary": ()}, r"`vary` (=()) names no latent; choose from pose, "),
         ({"views": 0}, "`views` (=0) is a number of views: at least 1"),
-        ({"chunk": 0}, "`chunk` (=0) is a number of images: at least 1"),
     ],
 )
 def test_bad_policies_are_refused(values, message):
@@ -166,9 +167,6 @@ def test_bad_policies_are_refused(values, message):
 
 
 def test_bad_batches_are_refused():
-    """Chunks that do not divide them, and grey images."""
-    policy, _, split = SETS["shapes"]
-    with pytest.raises(ValueError, match=r"`chunk` \(=5\) must divide the 24 images"):
-        of(replace(policy, chunk=5), split.take(torch.arange(N)))
+    """Grey images."""
     with pytest.raises(ValueError, match=r"shapes3d are rendered in colour: 3 `channels`.*\(=1\)"):
         Shapes3DViews().build(1, SIZE)
