@@ -1,6 +1,7 @@
 """Methods on images whose every latent is known, shapes and shapes3d: what `erlangen study equivariance` trains.
 
-Every view is another rendering of the figure. All methods have one encoder, optimiser and budget; those that are told
+Every view is another rendering of the figure. All methods have one encoder, optimiser and number of steps; E-SSL and
+EquiMod see three views of a figure, CARE four, the others two. Those that are told
 something are told the pose (DUET, whose group axis takes one number, on shapes3d the hue of the figure). What they
 reach is in benchmarks/results/equivariance.json.
 """
@@ -49,7 +50,8 @@ TRAIN = TrainConfig(epochs=8, batch_size=64, probe_every=8)
 
 
 def policy(data: str, name: str) -> ViewPolicy:
-    views = (Shapes3DViews if data == "shapes3d" else ShapesViews)(VIEWS.get(name, 2))
+    kind = Shapes3DViews if data == "shapes3d" else ShapesViews
+    views = kind(VIEWS.get(name, 2), first_as_is=name.startswith("equimod"))
     return CAREViews(views, CHUNK) if name == "care" else views
 
 

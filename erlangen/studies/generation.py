@@ -8,10 +8,9 @@ about the whole circle, where an edit rolls the group axis, or by up to 90 degre
 import base64
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -32,9 +31,8 @@ from erlangen.probes import decode
 from erlangen.recipes.base import Recipe, Run
 from erlangen.report import page, plots
 from erlangen.report.grids import grid
-from erlangen.runs import environment
 from erlangen.spaces import Circle, Interval
-from erlangen.studies.grid import Numbers, cell, shown, spread
+from erlangen.studies.grid import Numbers, cells, made, shown, spread
 from erlangen.train import Observer, TrainConfig
 from erlangen.transforms import ResizedCrop, Rotation
 from erlangen.views import Draws, Views, generator
@@ -134,26 +132,21 @@ def generation(
     """
     data = open_dataset("digits")
     steps, draws = (20, 128) if fast else (1000, 4 * len(data.train))
-    cells: dict[str, list[Numbers]] = {}
-    for label, recipe in RECIPES.items():
-        recipe = replace(recipe, train=replace(recipe.train, epochs=1 if fast else recipe.train.epochs))
-        cells[label] = [
-            cell(place(out, label, seed), recipe, seed, lambda run: measured(run, data, steps, draws), observers)
-            for seed in seeds
-        ]
-    rows = [{"encoder": label, **spread([only(each) for each in found])} for label, found in cells.items()]
     protocol = {
         "numbers": "mean squared errors of pixels in [0, 1] over test images and angles; " + told(NUMBERS),
         "spread": "standard deviation over the training seeds; intervals: 95 % bootstrap over test images, each seed",
         "decoder": f"Adam, {steps} steps of 128 images, lr 0.002, cosine; the same network for all",
         "images": f"{draws} views of the train images, each at {BINS} angles or more",
-        "training_seeds": list(seeds),
         "epochs": 1 if fast else RECIPE.train.epochs,
-        "command": " ".join(sys.argv),
-        "date": date.today().isoformat(),
-        "environment": environment(),
     }
-    report = {"rows": rows, "claims": claims(rows), "cells": cells, "protocol": protocol}
+    found: dict[str, list[Numbers]] = {}
+    for label, recipe in RECIPES.items():
+        recipe = replace(recipe, train=replace(recipe.train, epochs=1 if fast else recipe.train.epochs))
+        how = partial(measured, data=data, steps=steps, draws=draws)
+        found[label] = cells(out, folder_name(label), recipe, seeds, how, protocol, observers)
+    rows = [{"encoder": label, **spread([only(each) for each in numbers])} for label, numbers in found.items()]
+    protocol |= made("generation", seeds, fast)
+    report = {"rows": rows, "claims": claims(rows), "cells": found, "protocol": protocol}
     (out / "generation.html").write_text(html(report, out, seeds[0]), encoding="utf-8")
     (out / "generation.json").write_text(json.dumps(report, indent=2))
     return report
@@ -165,8 +158,8 @@ def run(out: Path, seeds: Sequence[int], fast: bool, observers: Sequence[Observe
     return {"digits": [{"encoder": row["encoder"], **{n: shown(row[n], 4) for n in NUMBERS}} for row in rows]}
 
 
-def place(out: Path, label: str, seed: int) -> Path:
-    return out / f"{label.lower().replace(', ', '-').replace(' ', '-')}-{seed}"
+def folder_name(label: str) -> str:
+    return label.lower().replace(", ", "-").replace(" ", "-")
 
 
 def measured(run: Run, data: Data, steps: int, draws: int) -> Numbers:
@@ -259,7 +252,7 @@ def html(report: Mapping[str, Any], out: Path, seed: int) -> str:
         for c in report["claims"]
     ]
     for label in RECIPES:
-        image = base64.b64encode((place(out, label, seed) / "generation.png").read_bytes()).decode()
+        image = base64.b64encode((out / f"{folder_name(label)}-{seed}" / "generation.png").read_bytes()).decode()
         alt = escape(f"{label}: digits turned, and decoded from edited representations")
         parts += [page.heading(label), f'<img alt="{alt}" src="data:image/png;base64,{image}">']
     return page.page("Controlled generation", *parts, page.heading("Protocol"), page.definitions(report["protocol"]))

@@ -26,10 +26,9 @@ from erlangen.optim import AdamW, Cosine
 from erlangen.probes import probe
 from erlangen.recipes.base import Recipe, Run, change
 from erlangen.report import page
-from erlangen.runs import environment
 from erlangen.solvers import ridge_of_versions
 from erlangen.spaces import Circle
-from erlangen.studies.grid import Numbers, cell, shown, spread
+from erlangen.studies.grid import Numbers, cells, made, shown, spread
 from erlangen.train import Observer, TrainConfig
 from erlangen.transforms.duet import Code, DUETESSLViews, DUETViews
 from erlangen.views import Draws, View, ViewPolicy, generator
@@ -42,6 +41,15 @@ TRAIN = TrainConfig(epochs=8, batch_size=128, probe_every=8)
 OPTIM = AdamW(lr=2e-3, weight_decay=1e-4, schedule=Cosine(warmup=0.1))
 FAST = {"train.epochs": 1, "train.steps_per_epoch": 2}
 
+PROTOCOL = {
+    "training": f"shapes, {SIZE} px, encoder small, {TRAIN.epochs} epochs of batches of {TRAIN.batch_size}, {OPTIM}",
+    "methods": "projectors 256-64, temperature .1; DUET of weight 100; crops beside the transformation",
+    "linear": "logistic regression on test images as they are",
+    "error": f"mean absolute error of g, decoded by ridge from an image that got this transformation alone, no crop; "
+    f"{VIEWS} times {IMAGES} images to fit, as many to test; of cyclic groups the shorter way round",
+    "constant": "the same error of the best constant",
+}
+
 
 def study(out: Path, seeds: Sequence[int], fast: bool = False, observers: Sequence[Observer] = ()) -> dict[str, Any]:
     """Trains what is missing below `out`, and writes `groups.json` and `.html` there; returns the former."""
@@ -50,25 +58,11 @@ def study(out: Path, seeds: Sequence[int], fast: bool = False, observers: Sequen
     for code in CODES:
         for label, recipe in recipes(code).items():
             recipe = change(recipe, FAST if fast else {})
-            folders = [out / f"{code}-{label.replace(' ', '-')}-{seed}" for seed in seeds]
-            cells = [
-                cell(folder, recipe, seed, partial(measured, data, code), observers)
-                for folder, seed in zip(folders, seeds, strict=True)
-            ]
-            table.append({"group": code, "method": label, **spread(cells)})
-    report: dict[str, Any] = {
-        "table": table,
-        "protocol": {
-            "seeds": list(seeds),
-            "training": f"shapes, {SIZE} px, encoder small, {TRAIN.epochs} epochs of batches of {TRAIN.batch_size}",
-            "linear": "logistic regression on test images as they are",
-            "error": f"mean absolute error of g, decoded by ridge from a view of a test image ({IMAGES} images, "
-            f"{VIEWS} views each); of cyclic groups the shorter way round",
-            "constant": "the same error of the best constant",
-            "fast": fast,
-        },
-        "environment": environment(),
-    }
+            name, how = f"{code}-{label.replace(' ', '-')}", partial(measured, data, code)
+            table.append(
+                {"group": code, "method": label, **spread(cells(out, name, recipe, seeds, how, PROTOCOL, observers))}
+            )
+    report: dict[str, Any] = {"table": table, "protocol": {**made("groups", seeds, fast), **PROTOCOL}}
     (out / "groups.json").write_text(json.dumps(report, indent=2))
     (out / "groups.html").write_text(html(report), encoding="utf-8")
     return report
@@ -133,5 +127,5 @@ def lines(table: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 def html(report: Mapping[str, Any]) -> str:
     parts = [page.table(lines(report["table"])), page.heading("Protocol")]
-    parts.append(page.definitions({**report["protocol"], **report["environment"]}))
+    parts.append(page.definitions(report["protocol"]))
     return page.page("Erlangen: what it costs to keep a transformation", *parts)
