@@ -111,13 +111,19 @@ def judged(encoder: Encoder, data: Data) -> Numbers:
     told = equivariance(encoder, fit, test, latents)
     moved = equivariance(encoder, views(data, "train", ("pose",)), views(data, "test", ("pose",)), "pose")
     return {
-        "linear": classifier(bank, labels, PENALTIES).accuracy(x, truth),
+        "linear": accuracy(encoder, data),
         "knn": knn_accuracy(bank, labels, x, truth),
         **{f"r2 {name}": told["absolute"][name]["r2"] for name in latents},
         "relative pose": told["bilinear"]["pose"]["r2"],
         **{key: moved["prediction"][key] for key in ("mrr", "h@1", "h@5", "explained", "control")},
         "invariance": moved["invariance"]["difference"],
     }
+
+
+def accuracy(encoder: Encoder, data: Data) -> float:
+    """Of a linear classifier, of the class of images as they are."""
+    (bank, labels), (x, truth) = (known(encoder, data, which) for which in ("train", "test"))
+    return classifier(bank, labels, PENALTIES).accuracy(x, truth)
 
 
 def known(encoder: Encoder, data: Data, which: str) -> tuple[Tensor, Tensor]:
