@@ -7,7 +7,7 @@ fixed blocks of y, so that composition, inverse and identity are exact.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -28,13 +28,55 @@ class Parametrised(Protocol):
     def spaces(self) -> Mapping[str, Space]: ...
 
 
-def check_fields(parameters: Sequence[str], operator: str, operators: Sequence[str], frequencies: int) -> None:
-    """`ValueError` unless there are names, each once, the operator is one of those, and there is a frequency."""
+def check_names(field: str, names: Sequence[str]) -> None:
+    """`ValueError` unless these are names, not the letters of one, each once."""
+    if isinstance(names, str) or not 0 < len(names) == len(set(names)):
+        raise ValueError(f"`{field}` (={names!r}) is a tuple of names of parameters: one or more, each once")
+
+
+T = TypeVar("T")
+
+
+def agreed(field: str, given: T | None, found: T) -> T:
+    """What is found from the views; `ValueError` if something else was given."""
+    if given is not None and given != found:
+        raise ValueError(f"`{field}` (={given}) is {found} with these views: leave it out, or change the views")
+    return found
+
+
+def known(field: str, value: T | None) -> T:
+    """`ValueError` for what neither was given nor has been found from the views."""
+    if value is None:
+        raise ValueError(f"`{field}` (=None) depends on the views: give it, or train with er.train, which finds out")
+    return value
+
+
+def check_fields(
+    parameters: Sequence[str], operator: str, operators: Sequence[str], frequencies: int, width: int | None = None
+) -> None:
+    """`ValueError` unless there are names, the operator is one of those, and has what is given of it."""
     lookup("operator", operator, dict.fromkeys(operators))
-    if not parameters or len(set(parameters)) < len(parameters):
-        raise ValueError(f"`parameters` (={tuple(parameters)}) needs one name or more, each once")
+    check_names("parameters", parameters)
     if frequencies < 1:
         raise ValueError(f"`frequencies` (={frequencies}) of blocks are 1 to this number: at least 1")
+    if frequencies > 1 and operator != "blocks":
+        raise ValueError(
+            f"`frequencies` (={frequencies}) are those of blocks, `operator` (={operator}) has none: take 1"
+        )
+    if width is not None and width < 1:
+        raise ValueError(f"`width` (={width}) must be at least 1")
+
+
+def check_standard(operator: str, mean: Sequence[float], std: Sequence[float], numbers: int | None = None) -> None:
+    """`ValueError` unless there is a mean and a deviation for each of the numbers, or none, and only if any is told."""
+    if operator == "blocks" and (mean or std):
+        raise ValueError(f"`mean` (={mean}) and `std` (={std}) are of numbers that blocks are not told: leave them out")
+    counts = {len(given) for given in (mean, std) if given} | ({numbers} - {None})
+    if len(counts) > 1 or not all(map(math.isfinite, mean)) or not all(0 < x < math.inf for x in std):
+        raise ValueError(
+            f"`mean` (={mean}) and `std` (={std}) need a number for each of {f'the {numbers}' if numbers else 'those'} "
+            "that the parameters are embedded in; those of `std` above 0"
+        )
 
 
 def check(views: Sequence[Parametrised], names: Sequence[str], turned: int | None = None) -> None:
@@ -113,12 +155,8 @@ class Conditioned(nn.Module):
         self, numbers: int, dim: int, embedded: int = 128, mean: Sequence[float] = (), std: Sequence[float] = ()
     ) -> None:
         super().__init__()
+        check_standard("mlp", mean, std, numbers)
         mean, std = tuple(mean) or (0.0,) * numbers, tuple(std) or (1.0,) * numbers
-        if not len(mean) == len(std) == numbers or not all(0 < x < math.inf for x in std):
-            raise ValueError(
-                f"`mean` (={mean}) and `std` (={std}) need a number for each of the {numbers} that the parameters are "
-                "embedded in; those of `std` above 0"
-            )
         self.register_buffer("mean", torch.tensor(mean), persistent=False)
         self.register_buffer("std", torch.tensor(std), persistent=False)
         norm = nn.BatchNorm1d(embedded)

@@ -31,7 +31,8 @@ def sharded(learner: nn.Module) -> nn.Module:
 
 
 def networks(nets: nn.Module) -> Iterator[nn.Module]:
-    """What is called as one: encoders, projectors, predictors; a branch is two, a list of networks as many."""
+    """What is called as one: encoders, projectors, predictors; what only holds such (a branch, the networks of a method
+    inside another, a list) is as many as it holds."""
     for child in nets.children():
         if isinstance(child, Branch) or type(child).forward is nn.Module.forward:
             yield from networks(child)

@@ -145,7 +145,14 @@ def perceptron(
     batch_size: int = 256,
     seed: int = 0,
 ) -> Callable[[Float[Tensor, "m d"]], Float[Tensor, "m e"]]:
-    """Regression by a ReLU network, its last epoch: squared error, Adam, in float32, on standardised x and y."""
+    """Regression by a ReLU network, its last epoch: squared error, Adam, in float32, on standardised x and y.
+
+    `ValueError` unless `epochs` and `batch_size` are at least 1.
+    """
+    if min(epochs, batch_size) < 1:
+        raise ValueError(
+            f"a perceptron learns for `epochs` (={epochs}) of batches of `batch_size` (={batch_size}): >= 1"
+        )
     (mean, std), (middle, scale) = standardisation(x.float()), standardisation(y.float())
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(mix(seed, "perceptron"))

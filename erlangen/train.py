@@ -59,9 +59,7 @@ def train(
     device = data.device
     steps, per_epoch = count_steps(len(data), config)
     how = mechanics(config, method, optim, device)
-    if isinstance(method, Fits):
-        method = method.fitted(first_views(views, data, config))
-    learner = begin(method, encoder, config, folder).to(device)
+    learner = begin(fitted(method, views, data, config), encoder, config, folder).to(device)
     stepper = Stepper(learner, how, device)
     optimizer = optim.build(learner.nets)
     lr = partial(rate, optim, steps=steps, steps_per_epoch=per_epoch, batch_size=config.batch_size)
@@ -140,10 +138,13 @@ def step_views(views: Views, batch: Batch, config: TrainConfig, step: int) -> li
     return views(batch, Draws(generator(config.seed, "views", step)))
 
 
-def first_views(views: Views, data: Source, config: TrainConfig) -> list[View]:
-    """What the first step sees, for a method that must know its views before it is built."""
+def fitted(method: Method[N], views: Views, data: Source, config: TrainConfig) -> Method[N]:
+    """The method as it is built: one that must know its views before has seen those of the first step."""
+    if not isinstance(method, Fits):
+        return method
     with shares(parts(len(rows(data, config, 0)), world())):
-        return step_views(views, step_batch(data, config, 0), config, 0)
+        first = step_views(views, step_batch(data, config, 0), config, 0)
+    return method.fitted(first)
 
 
 def logged(clock: Clock, lr: float, output: Output, stepper: Stepper, health: Health) -> dict[str, float]:

@@ -102,7 +102,11 @@ def run_quickstart(args: list[str]) -> None:
 def run_study(args: list[str]) -> None:
     command = parsed(Study, args, "study")
     study = lookup("study", command.name, STUDIES)
+    if not command.seeds or len(set(command.seeds)) < len(command.seeds):
+        raise ValueError(f"`seeds` (={command.seeds}) must name one at least, and each once")
     out = Path(command.out or f"runs/{command.name}{'-fast' * command.fast}")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"`out` (={out}) is a file: name a folder")
     out.mkdir(parents=True, exist_ok=True)
     with progress() as bar:
         tables = study.run(out, command.seeds, command.fast, (bar,))

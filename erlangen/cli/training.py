@@ -20,8 +20,7 @@ from erlangen.names import lookup
 from erlangen.recipes import RECIPES, train
 from erlangen.recipes.base import default_observers, new_encoder
 from erlangen.runs import resolved
-from erlangen.train import Stopped, count_steps, first_views
-from erlangen.views import Fits
+from erlangen.train import Stopped, count_steps, fitted
 
 
 def run_train(args: list[str]) -> None:
@@ -68,9 +67,7 @@ def plan(command: Train) -> dict[str, Any]:
     """What training would do, for --dry-run; refuses what training would refuse."""
     values, config = command.recipe, command.recipe.train
     data = open_dataset(values.data, values.data_root, values.image_size)
-    method, views = values.method, values.build_views(data)
-    if isinstance(method, Fits):
-        method = method.fitted(first_views(views, data.train, config))
+    method = fitted(values.method, values.build_views(data), data.train, config)
     learner = Learner(method, new_encoder(values, data))
     values.optim.build(learner.nets)
     with process_group(config.device) as device:

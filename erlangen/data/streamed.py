@@ -1,10 +1,11 @@
 """Images that stay in their files: they are decoded when they are taken, and the next ones while a step computes."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from jaxtyping import Int, UInt8
@@ -14,6 +15,7 @@ from erlangen.data.base import Split, batches, epoch_order
 from erlangen.data.files import fit, read
 from erlangen.views import Batch
 
+T = TypeVar("T")
 Decoded = tuple[UInt8[Tensor, "k c s s"], Iterator[UInt8[Tensor, "c _ _"] | None]]  # the second when they are done
 
 
@@ -48,10 +50,7 @@ class Streamed:
 
     def take(self, index: Int[Tensor, " k"], then: Int[Tensor, " _"] | None = None) -> Batch:
         """The images at these places, on the device of the split; `then` will be taken next and is begun."""
-        rows = tuple(index.tolist())
-        images, waited = self._begun.pop(rows) if rows in self._begun else self._begin(rows)
-        if then is not None and (later := tuple(then.tolist())) not in self._begun:
-            self._begun[later] = self._begin(later)
+        images, waited = ahead(self._begun, self._begin, index, then)
         originals = [x.to(self.device, non_blocking=True) for x in waited if x is not None]
         index = index.to(self.device, non_blocking=True)
         return Batch(
@@ -75,7 +74,6 @@ class Streamed:
         return Split(images, self.labels, native=tuple(originals) if self.native else None)
 
     def _begin(self, rows: Sequence[int]) -> Decoded:
-        """Has them decoded; the threads end by themselves once all are, so that there is nothing to be closed."""
         shape = (len(rows), self.channels, self.size, self.size)
         images = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
         packed = images.numpy()  # torch would start threads of its own in each of these
@@ -85,10 +83,29 @@ class Streamed:
             packed[place] = fit(pixels, self.size).transpose(2, 0, 1)
             return torch.from_numpy(pixels).permute(2, 0, 1) if self.native else None
 
-        pool = ThreadPoolExecutor(threads(), "decode")
-        waited = pool.map(decode, range(len(rows)))
-        pool.shutdown(wait=False)
-        return images, waited
+        return images, in_threads(decode, len(rows))
+
+
+def ahead(
+    begun: dict[tuple[int, ...], T],
+    begin: Callable[[Sequence[int]], T],
+    index: Int[Tensor, " k"],
+    then: Int[Tensor, " _"] | None,
+) -> T:
+    """What was begun for these places, or is begun now; what will be taken `then` is begun too, and kept."""
+    rows = tuple(index.tolist())
+    found = begun.pop(rows) if rows in begun else begin(rows)
+    if then is not None and (later := tuple(then.tolist())) not in begun:
+        begun[later] = begin(later)
+    return found
+
+
+def in_threads(work: Callable[[int], T], n: int) -> Iterator[T]:
+    """Its results for 0 to n - 1; the threads end by themselves once all are, so that there is nothing to be closed."""
+    pool = ThreadPoolExecutor(threads(), "decode")
+    results = pool.map(work, range(n))
+    pool.shutdown(wait=False)
+    return results
 
 
 def threads() -> int:

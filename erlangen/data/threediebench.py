@@ -1,13 +1,12 @@
-"""3DIEBench (Garrido et al. 2023, arXiv:2302.10283): 52,472 objects, each photographed 50 times at known latents.
+"""3DIEBench (Garrido et al. 2023, arXiv:2302.10283): 52,472 objects, 50 views of each at known latents.
 
-A sample is an object. Which of its photographs are seen is drawn from (seed, epoch), as the order of the objects is, so
-that they can be read ahead: there are 2.6 million, more than memory holds. Layout, latents and lists are those of the
+A sample is an object. Which of its views are seen is drawn from (seed, epoch), as the order of the objects is, so that
+they can be read ahead: there are 2.6 million, more than memory holds. Layout, latents and lists are those of the
 authors' repository and read-me; the name of the unpacked folder, and that labels are whole numbers, are assumed.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +19,7 @@ from torch import Tensor
 from erlangen.data.base import Data, epoch_order
 from erlangen.data.causal3dident import numbers
 from erlangen.data.files import absent, fit, read
-from erlangen.data.streamed import threads
+from erlangen.data.streamed import ahead, in_threads
 from erlangen.spaces import SO3, Circle, Interval, Space
 from erlangen.spaces.rotations import from_euler
 from erlangen.views import Batch, Draws, View, Views, generator, mix, to_float
@@ -40,17 +39,17 @@ Begun = tuple[UInt8[Tensor, "n v 3 s s"], Float[Tensor, "n v 7"], Iterator[None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Album(Batch):
-    """Objects with several photographs each; `images` and `latents` are those of the first."""
+    """Objects with several views each; `images` and `latents` are those of the first."""
 
-    photographs: UInt8[Tensor, "n v c h w"]
+    views: UInt8[Tensor, "n v c h w"]
     known: Mapping[str, Float[Tensor, "n v _"]]  # the latents of all
 
 
 @dataclass(eq=False)
 class Objects:
-    """A split of objects, `views` photographs of each at a time, decoded by several threads, `size` pixels wide.
+    """A split of objects, `views` of each at a time, decoded by several threads, `size` pixels wide.
 
-    An index below the number of objects is that object with its first photographs; what `rows` gives has a draw of
+    An index below the number of objects is that object with its first views; what `rows` gives has a draw of
     different ones in it. `ValueError` for a file that is missing or cannot be read, by the `take` that wants it.
     """
 
@@ -58,7 +57,7 @@ class Objects:
     folders: Sequence[str]  # of the objects, from the root
     labels: Int[Tensor, " n"]
     size: int
-    count: int  # photographs of each object
+    count: int  # views of each object that there are
     views: int = 2
     device: torch.device = torch.device("cpu")
     channels: int = 3  # all are in colour
@@ -71,39 +70,33 @@ class Objects:
         return replace(self, labels=self.labels.to(device), device=torch.device(device))
 
     def rows(self, seed: int, epoch: int, i: int, size: int) -> Int[Tensor, " m"]:
-        """Which objects batch number `i` of an epoch holds, over all ranks, and which of their photographs."""
-        draw = 1 + mix(seed, "photographs", epoch) % 2**31
+        """Which objects batch number `i` of an epoch holds, over all ranks, and which of their views."""
+        draw = 1 + mix(seed, "views of objects", epoch) % 2**31
         return epoch_order(len(self), seed, epoch)[i * size : (i + 1) * size] + draw * len(self)
 
     def take(self, index: Int[Tensor, " k"], then: Int[Tensor, " _"] | None = None) -> Album:
         """The objects at these places, on the device of the split; `then` will be taken next and is begun."""
-        rows = tuple(index.tolist())
-        photographs, columns, waited = self._begun.pop(rows) if rows in self._begun else self._begin(rows)
-        if then is not None and (later := tuple(then.tolist())) not in self._begun:
-            self._begun[later] = self._begin(later)
+        views, columns, waited = ahead(self._begun, self._begin, index, then)
         for _ in waited:
             pass
-        photographs, columns, index = (
-            x.to(self.device, non_blocking=True) for x in (photographs, columns, index % len(self))
-        )
+        views, columns, index = (x.to(self.device, non_blocking=True) for x in (views, columns, index % len(self)))
         parts = (from_euler(columns[..., :3]), *torch.split(columns[..., 3:], 1, dim=2))
         known = dict(zip(SPACES, parts, strict=True))
         first = {name: p[:, 0] for name, p in known.items()}
-        return Album(photographs[:, 0], index, self.labels[index], first, photographs=photographs, known=known)
+        return Album(views[:, 0], index, self.labels[index], first, views=views, known=known)
 
     def shown(self, index: int) -> tuple[str, Sequence[int]]:
-        """The folder of an object, and which of its photographs are seen."""
+        """The folder of an object, and which of its views are seen."""
         draw, place = divmod(index, len(self))
         if not draw:
             return self.folders[place], range(self.views)
         return self.folders[place], torch.randperm(self.count, generator=generator(draw, place))[: self.views].tolist()
 
     def _begin(self, rows: Sequence[int]) -> Begun:
-        """Has them decoded; the threads end by themselves once all are, so that there is nothing to be closed."""
         pin, shape = self.device.type == "cuda", (len(rows), self.views)
-        photographs = torch.empty(*shape, 3, self.size, self.size, dtype=torch.uint8, pin_memory=pin)
+        views = torch.empty(*shape, 3, self.size, self.size, dtype=torch.uint8, pin_memory=pin)
         columns = torch.empty(*shape, COLUMNS, dtype=torch.float32, pin_memory=pin)
-        pixels, table = photographs.numpy(), columns.numpy()  # torch would start threads of its own in each of these
+        pixels, table = views.numpy(), columns.numpy()  # torch would start threads of its own in each of these
 
         def decode(place: int) -> None:
             folder, which = self.shown(rows[place])
@@ -115,15 +108,12 @@ class Objects:
                 table[place, i] = latents[:COLUMNS]
                 pixels[place, i] = fit(read(file.with_name(f"image_{k}.jpg")), self.size).transpose(2, 0, 1)
 
-        pool = ThreadPoolExecutor(threads(), "decode")
-        waited = pool.map(decode, range(len(rows)))
-        pool.shutdown(wait=False)
-        return photographs, columns, waited
+        return views, columns, in_threads(decode, len(rows))
 
 
 @dataclass(frozen=True)
 class ObjectViews:
-    """Views are different photographs of the same object, of `3diebench`, with their latents as parameters."""
+    """As many views of an object as are drawn from those of `3diebench`, with their latents as parameters."""
 
     views: int = 2
 
@@ -135,25 +125,29 @@ class ObjectViews:
         return self._views
 
     def _views(self, batch: Batch, draws: Draws) -> list[View]:
-        found = batch.photographs.shape[1] if isinstance(batch, Album) else 1
-        if not isinstance(batch, Album) or found < self.views:
+        if not isinstance(batch, Album):
             raise ValueError(
-                f"`views` (={self.views}) are photographs of one object, of which these data have {found} in each "
-                f"sample: give the data 3diebench:{self.views}"
+                f"`views` (={self.views}) of an object are not in these data, which are single images: take the data "
+                f"3diebench:{self.views}, or other views"
+            )
+        if (found := batch.views.shape[1]) < self.views:
+            raise ValueError(
+                f"`views` (={self.views}) are more than the {found} of each object that are read: take the data "
+                f"3diebench:{self.views}"
             )
         views = []
         for i in range(self.views):
-            images = to_float(batch.photographs[:, i])
+            images = to_float(batch.views[:, i])
             params = {name: p[:, i].to(images.dtype) for name, p in batch.known.items()}
             views.append(View(images, params, dict(SPACES), batch.index, batch.labels))
         return views
 
 
 def objects(name: str, root: Path, size: int) -> Data:
-    """`3diebench`, or `3diebench:5` with so many photographs of an object at a time; tested on other objects."""
+    """`3diebench`, or `3diebench:5` with so many views of an object at a time; tested on other objects."""
     home, views = root / "3DIEBench", name.partition(":")[2] or "2"
     if not views.isdecimal() or int(views) < 1:
-        raise ValueError(f"data {name!r}: after the colon stands how many photographs of an object are seen, 1 or more")
+        raise ValueError(f"data {name!r}: after the colon stands how many views of an object are seen, 1 or more")
     lists = [home / f"{split}_{kind}.npy" for split in ("train", "val") for kind in ("images", "labels")]
     if not all(file.is_file() for file in lists):
         raise absent(
@@ -181,5 +175,5 @@ def _split(images: Path, labels: Path, size: int, views: int) -> Objects:
     home, paths = images.parent, [str(folder).strip("/") for folder in folders]
     count = len(list((home / paths[0]).glob("image_*.jpg"))) if paths else 0
     if count < views:
-        raise ValueError(f"the object {home / paths[0] if paths else home} has {count} photographs, not {views}")
+        raise ValueError(f"the object {home / paths[0] if paths else home} has {count} views, not {views}")
     return Objects(home, paths, torch.from_numpy(classes.astype(np.int64)), size, count, views)

@@ -19,6 +19,7 @@ from erlangen.views import View
 
 Act = Callable[[Tensor, View, View], Tensor]  # (y, source, target) -> y of the target
 STEERED = 64  # components that a fitted operator moves
+FEWEST = 8  # images: of fewer, drawn anew, a sample may well be one image alone
 
 
 def equivariance(
@@ -41,7 +42,7 @@ def equivariance(
     `embed` of it (in eval mode, on the views' device) or, without `act`, one that is fitted. `invariance`: cosines.
     With 95 % intervals, floors, chance and the `protocol`.
 
-    Compare with an untrained encoder and with `Pixels`. `ValueError` for fewer than two views or images, views of
+    Compare with an untrained encoder and with `Pixels`. `ValueError` for fewer than 2 views or 8 images, views of
     different images, and parameters that the views lack, that have no geometry, or that are the same in all views.
     """
     lookup("probe", probe, dict.fromkeys(("ridge", "mlp")))
@@ -73,8 +74,9 @@ def equivariance(
 
 def _ordered(views: Sequence[View], names: Sequence[str], which: str) -> list[View]:
     """The views with their images in the order of the data set, if they can be measured."""
-    if len(views) < 2 or len(views[0].index) < 2:
-        raise ValueError(f"`{which}` (={len(views)} views) must have at least 2 views of at least 2 images")
+    n = len(views[0].index) if views else 0
+    if len(views) < 2 or n < FEWEST:
+        raise ValueError(f"`{which}` (={len(views)} views of {n} images) must have 2 views of {FEWEST} images at least")
     index = views[0].index
     if not all(torch.equal(view.index, index) for view in views):
         raise ValueError(f"the views of `{which}` must be of the same images in the same order: their `index` differs")
@@ -115,6 +117,8 @@ def _predicted(
     """How well the test views are predicted from the first one, and what the operator is."""
     if embed is not None:
         h_fit, h_test = (torch.stack([_in_parts(embed, h) for h in views]) for views in (h_fit, h_test))
+        if not bool(h_fit.isfinite().all() & h_test.isfinite().all()):
+            raise ValueError("`embed` gives numbers that are not finite: its training diverged, or divides by zero")
     if act is None:
         leading = components(h_fit.flatten(0, 1), STEERED)
         y = leading(h_test)
@@ -132,6 +136,8 @@ def _predicted(
     )
     if guess.shape != y.shape:
         raise ValueError(f"`act` gives {tuple(guess.shape[1:])} for {tuple(y.shape[1:])}: it must keep the width")
+    if not bool(guess.isfinite().all()):
+        raise ValueError("`act` gives numbers that are not finite: its training diverged, or divides by zero")
     hits = [hit for hit in HITS if hit < k]
     ranks = retrieval(guess.transpose(0, 1), y.transpose(0, 1), hits)
 

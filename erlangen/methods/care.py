@@ -5,7 +5,6 @@ consecutive images are transformed alike, and their cosines shall be the same in
 the other.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from erlangen import losses
 from erlangen.dist import gather
+from erlangen.losses.checks import check_positive, check_weight
 from erlangen.methods.base import Clock, Output, exactly
 from erlangen.nets import Branch, Encoder, mlp
 from erlangen.views import View
@@ -29,10 +29,8 @@ class CARE:
     def __post_init__(self) -> None:
         if self.chunk < 2:
             raise ValueError(f"`chunk` (={self.chunk}) is a number of images that are compared: at least 2")
-        if not 0 <= self.weight < math.inf or not self.temperature > 0:
-            raise ValueError(
-                f"`weight` (={self.weight}) must be 0 or more, `temperature` (={self.temperature}) above 0"
-            )
+        check_weight(weight=self.weight)
+        check_positive(temperature=self.temperature)
 
     def build(self, encoder: Encoder) -> Branch:
         return Branch(encoder, mlp(encoder.dim, *self.hidden, self.out))

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from erlangen import losses
 from erlangen.dist import gather
+from erlangen.losses.checks import check_positive
 from erlangen.methods.base import Clock, Output, pair
 from erlangen.names import lookup
 from erlangen.nets import Encoder, mlp
-from erlangen.operators import check
+from erlangen.operators import agreed, check, check_names, known
 from erlangen.views import View
 
 INJECTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -45,28 +46,25 @@ class CASSLE:
 
     def __post_init__(self) -> None:
         lookup("injection", self.injection, INJECTIONS)
-        if not self.parameters or len(set(self.parameters)) < len(self.parameters):
-            raise ValueError(f"`parameters` (={self.parameters}) needs one name or more, each once")
-        if min(self.depth, self.code, self.width or 1) < 1 or self.width == 0 or not self.temperature > 0:
+        check_names("parameters", self.parameters)
+        check_positive(temperature=self.temperature)
+        if min(self.depth, self.code, 1 if self.width is None else self.width) < 1:
             raise ValueError(
-                f"`depth` (={self.depth}), `code` (={self.code}) and `width` (={self.width}) must be at least 1, "
-                f"`temperature` (={self.temperature}) above 0"
+                f"`depth` (={self.depth}), `code` (={self.code}) and `width` (={self.width}) must be at least 1"
             )
 
     def fitted(self, views: Sequence[View]) -> "CASSLE":
         check(views, self.parameters)
-        return replace(self, width=self.told(views[0]).shape[1])
+        return replace(self, width=agreed("width", self.width, self.told(views[0]).shape[1]))
 
     def told(self, view: View) -> Tensor:
         """w: zero where nothing was done."""
         return torch.cat([view.embed(name) for name in self.parameters], 1)
 
     def build(self, encoder: Encoder) -> Nets:
-        if self.width is None:
-            raise ValueError("`width` (=None) depends on the views: give it, or train with er.train, which finds out")
         last = self.code if self.injection == "cat" else encoder.dim
         inside = last + encoder.dim if self.injection == "cat" else encoder.dim
-        condition = mlp(self.width, *[self.code] * (self.depth - 1), last)
+        condition = mlp(known("width", self.width), *[self.code] * (self.depth - 1), last)
         return Nets(encoder, condition, mlp(inside, *self.hidden, self.out))
 
     def loss(self, nets: Nets, views: Sequence[View]) -> Output:

@@ -1,7 +1,6 @@
 """DUET (Suau et al. 2023, arXiv:2306.16058): the representation is a grid, group x content, or several such grids.
 
-The content (sum over the group axis) is contrasted as in SimCLR; the marginal over the group axis follows the
-parameter of one transformation, so the representation turns with it instead of forgetting it.
+The content, a sum over the group axis, is contrasted as in SimCLR; the marginal over it turns with a parameter.
 """
 
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from erlangen.losses.checks import check_positive, check_weight
 from erlangen.methods.base import Clock, Output, pair
 from erlangen.names import lookup
 from erlangen.nets import Branch, Encoder, mlp
+from erlangen.operators import check_names
 from erlangen.spaces import Choice, Circle, Cyclic, Seed, Space, Switch
 from erlangen.views import View
 
@@ -37,8 +37,7 @@ class DUET:
     def __post_init__(self) -> None:
         lookup("target", self.target, dict.fromkeys(("auto", "vm", "ga")))
         lookup("marginal", self.marginal, dict.fromkeys(("mean", "sum")))
-        if isinstance(self.group, str) or not 0 < len(self.group) == len(set(self.group)):
-            raise ValueError(f"`group` (={self.group!r}) is a tuple of names of parameters: one or more, each once")
+        check_names("group", self.group)
         check_weight(weight=self.weight)
         check_positive(temperature=self.temperature, width=1.0 if self.width is None else self.width)
         if self.bins < 2:
@@ -57,9 +56,10 @@ class DUET:
         return self
 
     def build(self, encoder: Encoder) -> Branch:
-        if encoder.dim % (self.bins * len(self.group)):
-            raise ValueError(f"`bins` (={self.bins}) must divide a group's width ({encoder.dim} / {len(self.group)})")
-        return Branch(encoder, mlp(encoder.dim // self.bins, *self.hidden, self.out, bias=True, last_norm=True))
+        if (dim := encoder.dim) % (self.bins * (k := len(self.group))):
+            fill = ", ".join(str(n) for n in range(2, dim + 1) if dim % (n * k) == 0) or "none, take fewer groups"
+            raise ValueError(f"`bins` (={self.bins}) must divide a group's width ({dim} / {k}); these do: {fill}")
+        return Branch(encoder, mlp(dim // self.bins, *self.hidden, self.out, bias=True, last_norm=True))
 
     def loss(self, nets: Branch, views: Sequence[View]) -> Output:
         self.fitted(pair(views))  # refuses what cannot be followed, in any loop
@@ -83,8 +83,8 @@ class DUET:
         cyclic = isinstance(space, Circle | Cyclic)
         kind: losses.Target = ("vm" if cyclic else "ga") if self.target == "auto" else self.target
         target = losses.log_target(g, self.bins, kind, self.width or {"vm": 3.0, "ga": 0.2}[kind])
-        away = losses.decoded(log_p.detach(), kind) - g
-        return losses.jensen_shannon(log_p, target), (away - away.round() * cyclic).abs().mean()
+        away = losses.decoded(log_p.detach(), kind) - g  # of a circle, be it the target's alone, the shorter way
+        return losses.jensen_shannon(log_p, target), (away - away.round() * (cyclic or kind == "vm")).abs().mean()
 
     def grid(self, h: Float[Tensor, "n d"]) -> Float[Tensor, "n k g c"]:
         """The representation as groups x bins x content, the content fastest."""

@@ -18,7 +18,7 @@ from erlangen.dist import gather
 from erlangen.losses.checks import check_positive, check_weight
 from erlangen.methods.base import Clock, Output, exactly
 from erlangen.nets import Encoder, mlp
-from erlangen.operators import Conditioned, check, check_fields, differences, rotate
+from erlangen.operators import Conditioned, agreed, check, check_fields, check_standard, differences, known, rotate
 from erlangen.views import View
 
 Operator = Literal["mlp", "blocks"]
@@ -47,21 +47,21 @@ class EquiMod:
     out: int = 128
 
     def __post_init__(self) -> None:
-        check_fields(self.parameters, self.operator, get_args(Operator), self.frequencies)
+        check_fields(self.parameters, self.operator, get_args(Operator), self.frequencies, self.width)
+        check_standard(self.operator, self.mean, self.std)
         check_weight(invariance=self.invariance)
-        positive = ("equivariance", "temperature", "equivariance_temperature")
-        check_positive(**{name: getattr(self, name) for name in positive})
+        check_positive(**{n: getattr(self, n) for n in ("equivariance", "temperature", "equivariance_temperature")})
 
     def fitted(self, views: Sequence[View]) -> "EquiMod":
         check(exactly(views, 3, VIEWS), self.parameters, self.out if self.operator == "blocks" else None)
-        return replace(self, width=differences(views[0], views[1], self.parameters).shape[1])
+        width = differences(views[0], views[1], self.parameters).shape[1]
+        return replace(self, width=agreed("width", self.width, width))
 
     def build(self, encoder: Encoder) -> Nets:
-        if self.width is None:
-            raise ValueError("`width` (=None) depends on the views: give it, or train with er.train, which finds out")
+        width = known("width", self.width)
         widths = encoder.dim, *self.hidden, self.out
         inv, eq = (mlp(*widths, last_bias=False, last_norm=True, last_affine=False) for _ in range(2))
-        operator = Conditioned(self.width, self.out, mean=self.mean, std=self.std) if self.operator == "mlp" else None
+        operator = Conditioned(width, self.out, mean=self.mean, std=self.std) if self.operator == "mlp" else None
         return Nets(encoder, inv if self.invariance else None, eq, operator)
 
     def equivariant(self, nets: Nets, h: Float[Tensor, "n dim"]) -> Float[Tensor, "n d"]:

@@ -4,7 +4,6 @@ Two views are contrasted; of a third, smaller one every turn (or flip, or one ro
 its own, from which it is predicted. As the authors of E-SSL run it: `Plus(SimCLR(...), TransformPrediction())`.
 """
 
-import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -15,9 +14,10 @@ from torch import Tensor, nn
 from erlangen import losses
 from erlangen.dist import gather
 from erlangen.heads import per_crop
-from erlangen.losses.checks import check_positive
+from erlangen.losses.checks import check_positive, check_weight
 from erlangen.methods.base import Clock, Output, exactly, pair
 from erlangen.nets import Branch, Encoder, mlp
+from erlangen.operators import agreed
 from erlangen.terms.essl import TransformPrediction, outputs
 from erlangen.views import View
 
@@ -40,16 +40,17 @@ class ESSL:
 
     def __post_init__(self) -> None:
         check_positive(temperature=self.temperature)
-        if not 0 <= self.weight < math.inf:
-            raise ValueError(f"`weight` (={self.weight}) must be a number, 0 or more")
+        check_weight(weight=self.weight)
+        if self.further is not None and self.further < 1:
+            raise ValueError(f"`further` (={self.further}) views are predicted from: at least 1")
 
     @property
     def term(self) -> TransformPrediction:
         return TransformPrediction(self.group, self.hidden, width=self.width)
 
     def fitted(self, views: Sequence[View]) -> "ESSL":
-        width, further = outputs(views, 2, self.group, "group"), len(views) - 2
-        return replace(self, width=width, further=further if self.further is None else self.further)
+        width = agreed("width", self.width, outputs(views, 2, self.group, "group"))
+        return replace(self, width=width, further=agreed("further", self.further, len(views) - 2))
 
     def build(self, encoder: Encoder) -> Nets:
         projector = mlp(encoder.dim, *self.hidden, self.out, bias=True, last_norm=True)
@@ -65,7 +66,7 @@ class ESSL:
         with nullcontext() if self.weight else torch.no_grad():
             rest = per_crop(nets.online.encoder, [view.images for view in views[2:]])
         loss, logs = self.term.loss(nets.predictor, views, [h1, h2, *rest])
-        logs = {"contrast": contrast.detach(), **logs}
+        logs = {"nce_loss": contrast.detach(), **logs}
         total, negatives = contrast + self.weight * loss, 2 * len(every1) - 2
         return Output(total, [h1, h2, *rest], [z1, z2], logs, negatives=negatives)
 

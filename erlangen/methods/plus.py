@@ -3,7 +3,6 @@
 `Plus(BYOL(), TransformPrediction(), weight=0.4)` with E-SSL's views. A base may itself be a `Plus`.
 """
 
-import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -13,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from erlangen.heads import per_crop
+from erlangen.losses.checks import check_weight
 from erlangen.methods.base import AnyMethod, Clock, Output, exactly
 from erlangen.nets import Encoder
+from erlangen.operators import agreed
 from erlangen.terms.base import AnyTerm
 from erlangen.views import Fits, View
 
@@ -34,8 +35,7 @@ class Plus:
     further: int | None = None  # views after them; as many as the view policy gives unless given
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight < math.inf:
-            raise ValueError(f"`weight` (={self.weight}) of the term must be a number, 0 or more")
+        check_weight(weight=self.weight)
         if self.views < 1 or (self.further or 0) < 0:
             raise ValueError(f"`views` (={self.views}) must be at least 1, `further` (={self.further}) at least 0")
 
@@ -45,7 +45,9 @@ class Plus:
         return getattr(self.term, "parameter", getattr(self.base, "group", None))
 
     def fitted(self, views: Sequence[View]) -> "Plus":
-        further = max(0, len(views) - self.views) if self.further is None else self.further
+        if len(views) < self.views:
+            raise ValueError(f"`views` (={self.views}) go to the base, the view policy gives {len(views)}: change one")
+        further = agreed("further", self.further, len(views) - self.views)
         return replace(self, base=fit(self.base, views[: self.views]), term=fit(self.term, views), further=further)
 
     def build(self, encoder: Encoder) -> Nets:
@@ -57,6 +59,12 @@ class Plus:
         output = self.base.loss(nets.base, views[: self.views])
         features = [*output.features, *self.encoded(nets, [view.images for view in views[self.views :]])]
         value = self.term.loss(nets.term, views, features)
+        read = features[getattr(self.term, "first", 0) :]  # a momentum encoder's, as MoCo's second, teach nothing
+        if self.weight and any(h.requires_grad for h in features) and not any(h.requires_grad for h in read):
+            raise ValueError(
+                f"`term` reads only features that `base` (={type(self.base).__name__}) gives no gradient, so that the "
+                "encoder would not learn from it: let it read the first view too, or take further views or another base"
+            )
         logs = {**output.logs, **{unused(name, output.logs): x for name, x in value.logs.items()}}
         return replace(output, loss=output.loss + self.weight * value.loss, features=features, logs=logs)
 

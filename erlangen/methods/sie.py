@@ -17,7 +17,7 @@ from erlangen.dist import gather
 from erlangen.losses.checks import check_weight
 from erlangen.methods.base import Clock, Output, pair
 from erlangen.nets import Encoder, mlp
-from erlangen.operators import Hypernetwork, check, check_fields, coordinates, rotate
+from erlangen.operators import Hypernetwork, agreed, check, check_fields, coordinates, known, rotate
 from erlangen.views import View
 
 Operator = Literal["hypernetwork", "blocks"]
@@ -45,25 +45,25 @@ class SIE:
     out: int = 2048
 
     def __post_init__(self) -> None:
-        check_fields(self.parameters, self.operator, get_args(Operator), self.frequencies)
+        check_fields(self.parameters, self.operator, get_args(Operator), self.frequencies, self.width)
         check_weight(**{name: getattr(self, name) for name in WEIGHTS})
-        if not 0 < self.share < 1:
-            raise ValueError(f"`share` (={self.share}) of what is equivariant must lie between 0 and 1")
+        for width in (*self.hidden, self.out):
+            self.split(width)
 
     def fitted(self, views: Sequence[View]) -> "SIE":
         check(pair(views), self.parameters, self.split(self.out)[1] if self.operator == "blocks" else None)
-        return replace(self, width=coordinates(*pair(views), self.parameters).shape[1])
+        return replace(self, width=agreed("width", self.width, coordinates(*pair(views), self.parameters).shape[1]))
 
     def split(self, width: int) -> tuple[int, int]:
-        """How many of so many dimensions are invariant, and how many equivariant."""
-        eq = round(self.share * width)
+        """How many of so many dimensions are invariant, and how many equivariant: at least one each."""
+        if not 0 < (eq := round(self.share * width) if 0 < self.share < 1 else 0) < width:
+            raise ValueError(f"`share` (={self.share}) of {width} (`hidden`, `out` or encoder) leaves one part empty")
         return width - eq, eq
 
     def build(self, encoder: Encoder) -> Nets:
-        if self.width is None:
-            raise ValueError("`width` (=None) depends on the views: give it, or train with er.train, which finds out")
+        width = known("width", self.width)
         inv, eq = zip(*map(self.split, (encoder.dim, *self.hidden, self.out)), strict=True)
-        operator = Hypernetwork(self.width, eq[-1]) if self.operator == "hypernetwork" else None
+        operator = Hypernetwork(width, eq[-1]) if self.operator == "hypernetwork" else None
         return Nets(encoder, mlp(*inv, last_bias=False), mlp(*eq, last_bias=False), operator)
 
     def equivariant(self, nets: Nets, h: Float[Tensor, "n dim"]) -> Float[Tensor, "n d"]:

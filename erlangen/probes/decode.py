@@ -5,6 +5,8 @@ the softmax over its bins of the mean over the content. `roll` and `reweight` ed
 another parameter g and leave the others alone.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped
@@ -15,28 +17,30 @@ from erlangen.encoders.frozen import represent
 from erlangen.solvers import standardisation
 from erlangen.views import generator, mix, to_float
 
+WIDTH = 32  # maps of the decoder's largest layer
+
 
 class Decoder(nn.Module):
     """Standardised representations (n, d) to images (n, c, s, s) in [0, 1], the same network for every encoder.
 
-    A linear map to 2 `width` maps of a quarter of the size, then two transposed convolutions that double it.
+    A linear map to 64 maps of a quarter of the size, then two transposed convolutions that double it.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: Tensor, std: Tensor, channels: int, size: int, width: int = 32) -> None:
+    def __init__(self, mean: Tensor, std: Tensor, channels: int, size: int) -> None:
         super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
         self.size, side = size, -(-size // 4)
         self.net = nn.Sequential(
-            nn.Linear(len(mean), 2 * width * side**2),
-            nn.Unflatten(1, (2 * width, side, side)),
+            nn.Linear(len(mean), 2 * WIDTH * side**2),
+            nn.Unflatten(1, (2 * WIDTH, side, side)),
             nn.ReLU(),
-            nn.ConvTranspose2d(2 * width, width, 4, 2, 1),
+            nn.ConvTranspose2d(2 * WIDTH, WIDTH, 4, 2, 1),
             nn.ReLU(),
-            nn.ConvTranspose2d(width, channels, 4, 2, 1),
+            nn.ConvTranspose2d(WIDTH, channels, 4, 2, 1),
             nn.Sigmoid(),
         )
 
@@ -51,19 +55,20 @@ def fit(
     steps: int = 1000,
     batch_size: int = 128,
     lr: float = 2e-3,
-    width: int = 32,
     seed: int = 0,
 ) -> Decoder:
     """The decoder whose mean squared error on these images (bytes, or floats in [0, 1]) is small: Adam, cosine to 0.
 
-    In float32, the images drawn with replacement. The same seed gives the same bits. `ValueError` without a row.
+    In float32, the images drawn with replacement. The same seed gives the same bits. `ValueError` without a
+    row, or for images and representations that do not fit each other.
     """
     if min(len(z), steps, batch_size) < 1:
         raise ValueError(f"a decoder needs images (={len(z)}), `steps` (={steps}) and a `batch_size` (={batch_size})")
+    _check(z, images)
     z = z.float()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(mix(seed, "decoder"))
-        decoder = Decoder(*standardisation(z), images.shape[1], images.shape[-1], width).to(z.device, torch.float32)
+        decoder = Decoder(*standardisation(z), images.shape[1], images.shape[-1]).to(z.device, torch.float32)
     adam = torch.optim.Adam(decoder.parameters(), lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
     drawn = torch.randint(len(z), (steps, batch_size), generator=generator(seed, "decoder", "images")).to(z.device)
@@ -92,9 +97,27 @@ def reconstruct(
 def squared_errors(
     decoder: nn.Module, z: Float[Tensor, "n d"], images: Shaped[Tensor, "n c s s"], size: int = 512
 ) -> Float[Tensor, " n"]:
-    """Of each decoded image, the mean over channels and pixels (in [0, 1])."""
-    parts = zip(torch.split(z, size), torch.split(images, size), strict=True)
-    return torch.cat([(decoder(part.float()) - to_float(x)).square().mean((1, 2, 3)) for part, x in parts])
+    """Of each decoded image, the mean over channels and pixels (in [0, 1]); `ValueError` as for `fit`."""
+    _check(z, images)
+    errors = []
+    for part, x in zip(torch.split(z, size), torch.split(images, size), strict=True):
+        decoded = decoder(part.float())
+        if decoded.shape != x.shape:
+            raise ValueError(
+                f"the `decoder` gives {tuple(decoded.shape)} for `images` {tuple(x.shape)}: fit it to such"
+            )
+        errors.append((decoded - to_float(x)).square().mean((1, 2, 3)))
+    return torch.cat(errors)
+
+
+def _check(z: Float[Tensor, "n d"], images: Shaped[Tensor, "n c s s"]) -> None:
+    """`ValueError` unless there is one square image, in bytes or in [0, 1], for each finite representation."""
+    if len(z) != len(images) or images.shape[2] != images.shape[3]:
+        raise ValueError(f"`images` {tuple(images.shape)} must be square, one for each of {len(z)} representations `z`")
+    if not bool(z.isfinite().all()):
+        raise ValueError("the representations `z` are not all finite")
+    if images.dtype != torch.uint8 and not bool(((images >= -0.01) & (images <= 1.01)).all()):  # resampling rounds
+        raise ValueError(f"`images` ({images.dtype}) must be bytes (uint8), or numbers in [0, 1]")
 
 
 def roll(z: Float[Tensor, "n d"], bins: int, shift: float, groups: int = 1, group: int = 0) -> Float[Tensor, "n d"]:
@@ -102,7 +125,7 @@ def roll(z: Float[Tensor, "n d"], bins: int, shift: float, groups: int = 1, grou
 
     Of rows (1, 2, 3, 4), rolled by 1: (4, 1, 2, 3). `ValueError` unless the shift is whole and the width divisible.
     """
-    if shift != round(shift):
+    if not math.isfinite(shift) or shift != round(shift):
         raise ValueError(f"`shift` (={shift}) is a number of bins: it must be whole")
     grid = _grid(z, bins, groups, group)
     return _with(grid, group, grid[:, group].roll(round(shift), 1))
@@ -119,13 +142,19 @@ def reweight(
     groups: int = 1,
     group: int = 0,
 ) -> Float[Tensor, "n d"]:
-    """A group's rows re-weighted from the parameter `old` to `new` (in [0, 1]), for groups that are not cyclic.
+    """A group's rows re-weighted from the parameter `old` to `new`, for groups that are not cyclic.
 
     The marginal is multiplied by target(new) / target(old). It is a softmax, so that each row gets the logarithm of its
     ratio (its share of it if the `marginal` sums over the content): a marginal that is the target of `old` becomes
-    that of `new`. `ValueError` unless the width is divisible.
+    that of `new`. Parameters are in [0, 1], or little beyond it (DUET's scale). `ValueError` for others, and unless the
+    width is divisible.
     """
     grid = _grid(z, bins, groups, group)
+    for name, g in (("old", old), ("new", new)):
+        if g.shape != (len(z), 1) or not bool(((g >= -0.5) & (g <= 1.5)).all()):
+            raise ValueError(
+                f"`{name}` {tuple(g.shape)} must have one number in [0, 1] for each of {len(z)} rows of `z`"
+            )
     ratio = losses.log_target(new, bins, target, width) - losses.log_target(old, bins, target, width)
     share = 1 if marginal == "mean" else 1 / grid.shape[-1]
     return _with(grid, group, grid[:, group] + share * ratio[:, :, None].to(grid))

@@ -3,7 +3,8 @@
 Values are the defaults of the authors' command line; the codes, which it has none for, are those of their README, whose
 command is `erlangen train duet --views.tx sca rot --method.group rot --method.target vm --method.weight 1000
 --views.center-crop`: about 73 % top-1 by a linear classifier that learns meanwhile, they say; it has not been run here.
-Of it `duet-simclr` and `duet-essl` take the views and the group alone. docs/duet.md has the other options.
+Of it `duet-essl` takes all but the target, `duet-simclr` the views and the group alone, which it ignores: see
+docs/duet.md.
 """
 
 from dataclasses import dataclass, replace

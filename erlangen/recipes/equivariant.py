@@ -8,9 +8,11 @@ epochs. `care-cifar10`, `care-cifar100`, `care-stl10`: ResNet-50, 400 epochs of 
 `--data stream:PATH`.
 
 What we do not know of them is chosen here: all views (SimCLR's, MoCo v2's); all stems but CARE's; AugSelf's rate and
-decay on STL-10; CARE's optimiser and chunks on ImageNet-100, which are those on STL-10. CASSLE's authors have MoCo's
-queue, here the batch gives the negatives, at the temperature of AugSelf's SimCLR; they also tell the projector by how
-much the colours of an image moved, which is no parameter of a transformation.
+decay on STL-10; CARE's schedule on CIFAR, which is none; its optimiser and chunks on ImageNet-100, which are those on
+STL-10. CARE's stem is known to be the one of 3x3 without pooling; on ImageNet-100 it is here ImageNet's all the same,
+as at 224 pixels the other would compute 16 times as much. CASSLE's authors have MoCo's queue, here the batch gives the
+negatives, at the temperature of AugSelf's SimCLR; they also tell the projector by how much the colours of an image
+moved, which is no parameter of a transformation.
 """
 
 from dataclasses import replace

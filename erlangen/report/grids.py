@@ -16,18 +16,25 @@ GAP, BETWEEN, TITLE, NAME = 6, 22, 26, 132  # pixels: of images, of blocks, for 
 def grid(blocks: Sequence[Mapping[str, Float[Tensor, "k c s s"]]], titles: Sequence[str], side: int = 72) -> "Figure":
     """Each block is one image: its rows by name, as many pictures as there are `titles`, about `side` pixels wide.
 
-    Pixels stay pixels. `ValueError` for a row of another length.
+    Pixels stay pixels. `ValueError` for no row, and for rows of other lengths or of pictures of another size.
     """
     from matplotlib.figure import Figure
 
     from erlangen.report.plots import DPI, plain
 
     rows = [(name, row, BETWEEN * (i == 0)) for block in blocks for i, (name, row) in enumerate(block.items())]
+    if not rows or not titles:
+        raise ValueError(f"a grid has one row at least in its `blocks` (={len(rows)}), and `titles` (={tuple(titles)})")
+    pixels = rows[0][1].shape[-1]
     for name, row, _ in rows:
         if len(row) != len(titles):
             raise ValueError(f"row {name!r} has {len(row)} pictures, there are {len(titles)} `titles`")
-    zoom = max(1, round(side / rows[0][1].shape[-1]))
-    side = zoom * rows[0][1].shape[-1]
+        if row.shape[1] not in (1, 3) or row.shape[2:] != (pixels, pixels):
+            raise ValueError(
+                f"row {name!r} {tuple(row.shape)}: pictures are grey or RGB, all of {pixels} x {pixels} pixels"
+            )
+    zoom = max(1, round(side / pixels))
+    side = zoom * pixels
     step = side + GAP
     width, height = NAME + len(titles) * step, TITLE - BETWEEN + len(rows) * step + BETWEEN * len(blocks)
     canvas = torch.ones(height, width, 3)

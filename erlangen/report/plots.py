@@ -95,11 +95,16 @@ def history(metrics: Sequence[Mapping[str, float | None]], keys: Sequence[str]) 
 
 def tag(fig: "Figure", alt: str) -> str:
     """The figure as an image tag that needs no other file."""
-    from html import escape
-
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=DPI)
-    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    return png_tag(buffer.getvalue(), alt)
+
+
+def png_tag(png: bytes, alt: str) -> str:
+    """The same of a picture that is drawn."""
+    from html import escape
+
+    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
 def save(fig: "Figure", path: Path) -> None:

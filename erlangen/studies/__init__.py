@@ -1,9 +1,8 @@
 """Studies: several recipes, one table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from erlangen.studies import equivariance, generation, groups
 from erlangen.train import Observer
@@ -11,17 +10,12 @@ from erlangen.train import Observer
 Tables = Mapping[str, Sequence[Mapping[str, object]]]  # by title
 
 
-@runtime_checkable
-class Run(Protocol):
-    """Trains what is missing below the folder `out`, writes NAME.json and NAME.html there, returns what to print."""
-
-    def __call__(self, out: Path, seeds: Sequence[int], fast: bool, observers: Sequence[Observer]) -> Tables: ...
-
-
 @dataclass(frozen=True)
 class Study:
+    """`run(out, seeds, fast, observers)` trains what is missing below `out`, writes NAME.json and NAME.html there."""
+
     line: str  # what it asks
-    run: Run
+    run: Callable[[Path, Sequence[int], bool, Sequence[Observer]], Tables]  # returns what to print
 
 
 STUDIES: Mapping[str, Study] = {

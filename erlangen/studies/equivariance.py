@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from erlangen.data import Data, open_dataset
-from erlangen.data.base import Source
 from erlangen.data.latent import Shapes3DViews, ShapesViews
 from erlangen.encoders.frozen import Pixels, represent
 from erlangen.measures import equivariance
@@ -25,7 +24,7 @@ from erlangen.recipes.base import Run, change, new_encoder
 from erlangen.recipes.latents import METHODS, RECIPES, SIZE
 from erlangen.report import page
 from erlangen.solvers import classifier, knn_accuracy
-from erlangen.studies.grid import Numbers, cells, made, shown, spread
+from erlangen.studies.grid import Numbers, cells, made, part, shown, spread
 from erlangen.train import Observer
 from erlangen.views import Draws, View, generator
 
@@ -139,11 +138,6 @@ def views(data: Data, which: str, vary: tuple[str, ...] = ()) -> list[View]:
     policy = KINDS[data.name](VIEWS, vary) if vary else KINDS[data.name](VIEWS)
     make = policy.build(data.channels, data.size)
     return make(part(data, which).take(torch.arange(IMAGES)), Draws(generator("equivariance", which)))
-
-
-def part(data: Data, which: str) -> Source:
-    """The split of this name."""
-    return data.train if which == "train" else data.test or data.train
 
 
 def order(table: Sequence[Mapping[str, Any]], data: str) -> dict[str, Any]:

@@ -5,13 +5,11 @@ and its group axis controls what is decoded. The authors' code has no decoder; t
 about the whole circle, where an edit rolls the group axis, or by up to 90 degrees, where it re-weights the rows.
 """
 
-import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from erlangen import losses
 from erlangen.data import Data, Source, open_dataset
 from erlangen.encoders.frozen import represent
 from erlangen.measures.intervals import mean, with_intervals
@@ -74,11 +73,12 @@ RECIPE = Recipe(
     AdamW(lr=2e-3, weight_decay=1e-4, schedule=Cosine(warmup=0.1)),
     TrainConfig(epochs=60, probe_every=60),
 )
+FOLLOWING = DUET(weight=100.0, bins=BINS, **HEAD)
 RECIPES = {
     "SimCLR": RECIPE,
     "E-SSL": replace(RECIPE, method=ESSL("rotation", **HEAD), views=TurnedViews(third=True)),
-    "DUET": replace(RECIPE, method=DUET(weight=100.0, bins=BINS, **HEAD)),
-    "DUET, half circle": replace(RECIPE, method=DUET(weight=100.0, bins=BINS, **HEAD), views=TurnedViews(half=True)),
+    "DUET": replace(RECIPE, method=FOLLOWING),
+    "DUET, half circle": replace(RECIPE, method=FOLLOWING, views=TurnedViews(half=True)),
 }
 
 
@@ -97,11 +97,14 @@ class Versions:
     def every(self) -> Float[Tensor, "m c s s"]:
         return torch.cat([self.source, self.moved.flatten(0, 1)])
 
-    def edits(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "k n d"]:
-        """What the representations of the source become if edited to each of the other angles."""
+    def edits(self, z: Float[Tensor, "n d"], duet: DUET) -> Float[Tensor, "k n d"]:
+        """What the representations of the source become if edited to each of the other angles, as those of `duet`."""
         if self.cyclic:
-            return torch.stack([decode.roll(z, BINS, k + 1) for k in range(len(self.new))])
-        return torch.stack([decode.reweight(z, BINS, self.old, new) for new in self.new])
+            return torch.stack([decode.roll(z, duet.bins, k + 1) for k in range(len(self.new))])
+        kind: losses.Target = "ga" if duet.target == "auto" else duet.target
+        width = duet.width or {"vm": 3.0, "ga": 0.2}[kind]
+        edited = [decode.reweight(z, duet.bins, self.old, new, kind, width, duet.marginal) for new in self.new]
+        return torch.stack(edited)
 
 
 def versions(pipeline: Pipeline, split: Source, index: Tensor, seed: int, upright: bool = False) -> Versions:
@@ -165,14 +168,14 @@ def folder_name(label: str) -> str:
 def measured(run: Run, data: Data, steps: int, draws: int) -> Numbers:
     """Errors of both decoders on the test images, with intervals; the picture goes into the run's folder."""
     assert isinstance(run.recipe.views, TurnedViews) and data.test is not None and run.folder is not None
-    pipeline, seed = run.recipe.views.turned(data.size), run.recipe.train.seed
+    pipeline, seed, duet = run.recipe.views.turned(data.size), run.recipe.train.seed, edited_as(run.recipe)
     fit = versions(pipeline, data.train, torch.arange(draws) % len(data.train), seed)
     test = versions(pipeline, data.test, torch.arange(min(draws, len(data.test))), seed + 1)
     truth = test.moved.flatten(0, 1)
     plain, own = decode.reconstruct(run.encoder, fit.every, truth, steps, seed)
     z, z_test = represent(run.encoder, fit.source), represent(run.encoder, test.source)
-    taught = decode.fit(torch.cat([z, *fit.edits(z)]), fit.every, steps, seed=seed)
-    edited = test.edits(z_test).flatten(0, 1)
+    taught = decode.fit(torch.cat([z, *fit.edits(z, duet)]), fit.every, steps, seed=seed)
+    edited = test.edits(z_test, duet).flatten(0, 1)
     errors = {
         "reconstruction": own,
         "unedited": decode.squared_errors(plain, z_test.repeat(len(test.moved), 1), truth),
@@ -196,7 +199,7 @@ def picture(run: Run, data: Data, plain: decode.Decoder, taught: decode.Decoder)
     index = torch.stack([(data.test.labels == label).nonzero()[0, 0] for label in SHOWN])
     seen = versions(run.recipe.views.turned(data.size), data.test, index, seed=0, upright=True)
     z = represent(run.encoder, seen.source)
-    edited = torch.cat([z[None], seen.edits(z)])
+    edited = torch.cat([z[None], seen.edits(z, edited_as(run.recipe))])
 
     def row(i: int, rest: Tensor) -> Tensor:
         return torch.cat([seen.source[i : i + 1], rest])
@@ -210,6 +213,11 @@ def picture(run: Run, data: Data, plain: decode.Decoder, taught: decode.Decoder)
         for i in range(len(index))
     ]
     return grid(blocks, seen.titles)
+
+
+def edited_as(recipe: Recipe) -> DUET:
+    """Whose group axis is edited: the method's own; where there is none, the features that would be DUET's."""
+    return recipe.method if isinstance(recipe.method, DUET) else FOLLOWING
 
 
 def only(found: Numbers) -> dict[str, float]:
@@ -252,7 +260,7 @@ def html(report: Mapping[str, Any], out: Path, seed: int) -> str:
         for c in report["claims"]
     ]
     for label in RECIPES:
-        image = base64.b64encode((out / f"{folder_name(label)}-{seed}" / "generation.png").read_bytes()).decode()
-        alt = escape(f"{label}: digits turned, and decoded from edited representations")
-        parts += [page.heading(label), f'<img alt="{alt}" src="data:image/png;base64,{image}">']
+        png = (out / f"{folder_name(label)}-{seed}" / "generation.png").read_bytes()
+        alt = f"{label}: digits turned, and decoded from edited representations"
+        parts += [page.heading(label), plots.png_tag(png, alt)]
     return page.page("Controlled generation", *parts, page.heading("Protocol"), page.definitions(report["protocol"]))

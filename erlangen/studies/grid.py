@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from erlangen.data.base import Data, Source
 from erlangen.recipes.base import Recipe, Run, train
 from erlangen.runs import environment, resolved
 from erlangen.train import Observer
@@ -32,8 +33,8 @@ def cell(
     if known.exists():
         try:
             kept = json.loads(known.read_text())
-            numbers: Numbers = kept.pop("numbers")
-        except (ValueError, KeyError, AttributeError) as error:
+            numbers: Numbers = dict(kept.pop("numbers"))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{known} is damaged: delete it, and it is measured again") from error
         if kept != json.loads(json.dumps(key)):
             raise ValueError(f"{known} holds the numbers of another recipe or protocol: name another `out`")
@@ -56,6 +57,11 @@ def cells(
 ) -> list[Numbers]:
     """The cells of all seeds, in folders of this name."""
     return [cell(out / f"{name}-{seed}", recipe, seed, measured, protocol, observers) for seed in seeds]
+
+
+def part(data: Data, which: str) -> Source:
+    """The images to fit on, "train", or those to test on; of data that have no others, the same."""
+    return data.train if which == "train" else data.test or data.train
 
 
 def spread(cells: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:

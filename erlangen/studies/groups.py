@@ -16,7 +16,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from erlangen.data import Data, open_dataset
-from erlangen.data.base import Source
 from erlangen.encoders.frozen import represent
 from erlangen.methods.base import AnyMethod
 from erlangen.methods.duet import DUET
@@ -28,7 +27,7 @@ from erlangen.report import page
 from erlangen.solvers import ridge_of_versions
 from erlangen.spaces import Circle
 from erlangen.studies.equivariance import accuracy
-from erlangen.studies.grid import Numbers, cells, made, shown, spread
+from erlangen.studies.grid import Numbers, cells, made, part, shown, spread
 from erlangen.train import Observer, TrainConfig
 from erlangen.transforms.duet import Code, DUETESSLViews, DUETViews
 from erlangen.views import Draws, View, ViewPolicy, generator
@@ -107,8 +106,8 @@ def measured(data: Data, code: Code, run: Run) -> Numbers:
 
 def views(data: Data, which: str, code: Code) -> list[View]:
     """Images of a split with this transformation alone, drawn several times."""
-    split: Source = data.train if which == "train" else data.test or data.train
-    make, batch = DUETViews((code,)).view(data.channels, data.size, data.size), split.take(torch.arange(IMAGES))
+    make = DUETViews((code,)).view(data.channels, data.size, data.size)
+    batch = part(data, which).take(torch.arange(IMAGES))
     return [make(batch, Draws(generator("groups", which, i))) for i in range(VIEWS)]
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from erlangen.nets import Encoder, mlp
+from erlangen.operators import agreed, check_names, known
 from erlangen.terms.base import Value
 from erlangen.terms.targets import ERRORS, target
 from erlangen.views import View
@@ -38,8 +39,7 @@ class AugSelf:
     widths: tuple[int, ...] | None = None  # outputs of the heads; found from the views unless given
 
     def __post_init__(self) -> None:
-        if not self.parameters or len(set(self.parameters)) < len(self.parameters):
-            raise ValueError(f"`parameters` (={self.parameters}) needs one name or more, each once")
+        check_names("parameters", self.parameters)
         for name, least in (("weights", 0), ("widths", 1)):
             given = getattr(self, name)
             if given is not None and (len(given) != len(self.parameters) or not all(least <= x < 1e9 for x in given)):
@@ -47,12 +47,11 @@ class AugSelf:
 
     def fitted(self, views: Sequence[View]) -> "AugSelf":
         view1, view2 = two(views)
-        return replace(self, widths=tuple(target(name, view1, view2).outputs for name in self.parameters))
+        widths = tuple(target(name, view1, view2).outputs for name in self.parameters)
+        return replace(self, widths=agreed("widths", self.widths, widths))
 
     def build(self, encoder: Encoder) -> Heads:
-        if self.widths is None:
-            raise ValueError("`widths` (=None) depend on the views: give them, or train with er.train, which finds out")
-        return Heads(mlp(2 * encoder.dim, *self.hidden, width) for width in self.widths)
+        return Heads(mlp(2 * encoder.dim, *self.hidden, width) for width in known("widths", self.widths))
 
     def loss(self, nets: Heads, views: Sequence[View], features: Sequence[Tensor]) -> Value:
         (view1, view2), (h1, h2) = two(views), features

@@ -21,7 +21,10 @@ class Value(NamedTuple):
 
 @runtime_checkable
 class Term(Protocol[N]):
-    """A frozen dataclass of hyperparameters; it reads what the encoder returned and never runs it."""
+    """A frozen dataclass of hyperparameters; it reads what the encoder returned and never runs it.
+
+    One that leaves out the first views has a field `first`, the number of those that it leaves out.
+    """
 
     def build(self, encoder: Encoder) -> N:
         """The networks of the term, without the encoder."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from erlangen import losses
 from erlangen.nets import Encoder
+from erlangen.operators import agreed, known
 from erlangen.spaces import Choice, Cyclic, Seed, Space, Switch
 from erlangen.terms.base import Value
 from erlangen.views import View
@@ -33,21 +34,17 @@ class TransformPrediction:
             raise ValueError(f"`first` (={self.first}) is the number of a view, from 0")
 
     def fitted(self, views: Sequence[View]) -> "TransformPrediction":
-        return replace(self, width=outputs(views, self.first, self.parameter))
+        return replace(self, width=agreed("width", self.width, outputs(views, self.first, self.parameter)))
 
     def build(self, encoder: Encoder) -> nn.Sequential:
-        if self.width is None:
-            raise ValueError(
-                "`width` (=None) of what is predicted depends on the views: give it, or train with er.train"
-            )
-        widths = (encoder.dim, *self.hidden)
-        if min(*widths, self.width) < 1:
+        width, widths = known("width", self.width), (encoder.dim, *self.hidden)
+        if min(*widths, width) < 1:
             raise ValueError(f"`hidden` (={self.hidden}) and `width` (={self.width}) must be at least 1")
         layers: list[nn.Module] = []
         for a, b in zip(widths, widths[1:], strict=False):
             layers += [nn.Linear(a, b), nn.LayerNorm(b), nn.ReLU()]
         silent = bool(self.hidden) and not self.last_relu
-        return nn.Sequential(*layers[: len(layers) - silent], nn.Linear(widths[-1], self.width))
+        return nn.Sequential(*layers[: len(layers) - silent], nn.Linear(widths[-1], width))
 
     def loss(self, nets: nn.Module, views: Sequence[View], features: Sequence[Tensor]) -> Value:
         outputs(views, self.first, self.parameter)

@@ -37,7 +37,8 @@ NEED_COLOUR: tuple[Code, ...] = ("gra", "jit", "sat", "hue")
 class Group:
     """g = `offset` + `slope` x, where x is one number of a parameter, or whether it is above 0 (`applied`).
 
-    `neutral` is the g of an image to which nothing was done; of what is `cyclic` 0 and 1 are the same g.
+    `neutral` is the g of an image to which nothing was done; of what is `cyclic` 0 and 1 are the same g. What is
+    `applied` or not is a switch, which has no place on a circle, where 0 and 1 would be one point.
     """
 
     parameter: str
@@ -50,6 +51,8 @@ class Group:
 
     @property
     def space(self) -> Space:
+        if self.applied:
+            return Switch()
         return Circle(1.0, self.neutral) if self.cyclic else Interval(0.0, 1.0, self.neutral)
 
     def value(self, p: Float[Tensor, "n _"]) -> Float[Tensor, "n 1"]:
@@ -99,7 +102,9 @@ CODES: Mapping[Code, Callable[[int, int], Operation]] = {
     "blu": lambda size, source: Operation(
         GaussianBlur(3, (0.1, 2.0), probability=0.5), {"blu": Group("blur", 1.0, 0.0, 0.0, applied=True)}
     ),
-    "gra": lambda size, source: Operation(Grayscale(0.2, WEIGHTS), {"gra": Group("grayscale", 1.0, 0.0, 0.0)}),
+    "gra": lambda size, source: Operation(
+        Grayscale(0.2, WEIGHTS), {"gra": Group("grayscale", 1.0, 0.0, 0.0, applied=True)}
+    ),
     "jit": lambda size, source: _colour("color", "bri", "con", "sat", "hue"),
     "bri": lambda size, source: _colour("bri", "bri"),
     "con": lambda size, source: _colour("con", "con"),
@@ -150,12 +155,7 @@ class DUETViews:
     center_crop: bool = False
 
     def __post_init__(self) -> None:
-        known = get_args(Code)
-        for code in self.tx:
-            if code not in known:
-                raise unknown("transformation code", code, known)
-        if not self.tx or len(set(self.tx)) < len(self.tx):
-            raise ValueError(f"`tx` (={self.tx}) needs one code or more, each once; there are: {', '.join(known)}")
+        _check_codes(self.tx)
 
     def build(self, channels: int, size: int) -> Views:
         view = self.view(channels, size, size)
@@ -174,6 +174,15 @@ class DUETViews:
             groups |= {name: group for name, group in operation.groups.items() if name == code or name not in self.tx}
             source = out if code in RESIZING else source
         return Grouped(Pipeline(tuple(transforms)), groups)
+
+
+def _check_codes(tx: Sequence[str]) -> None:
+    known = get_args(Code)
+    for code in tx:
+        if code not in known:
+            raise unknown("transformation code", code, known)
+    if not tx or len(set(tx)) < len(tx):
+        raise ValueError(f"`tx` (={tx}) needs one code or more, each once; there are: {', '.join(known)}")
 
 
 def _check_colour(name: str, codes: Sequence[Code], channels: int) -> None:
@@ -259,7 +268,7 @@ class Predicting:
 
 
 @dataclass(frozen=True)
-class DUETESSLViews(DUETViews):
+class DUETESSLViews:
     """DUET's views with one transformation predicted instead, as its authors run E-SSL.
 
     The method's `group` is the code that is taken out of `tx`, whose order is kept. Two views are made by the others,
@@ -267,6 +276,15 @@ class DUETESSLViews(DUETViews):
     or both sides of a flip or of grey, of the same image; or one drawn angle from -90 to 90 degrees, or colour factor.
     These views name by the code what is predicted: the number of turns, on or off, half turns, the factor itself.
     """
+
+    tx: tuple[Code, ...] = ("sca",)
+    center_crop: bool = False
+
+    def __post_init__(self) -> None:
+        _check_codes(self.tx)
+
+    def build(self, channels: int, size: int) -> Views:
+        raise ValueError("these views show the `group` of the method, which has none: take ESSL or TransformPrediction")
 
     def following(self, group: str) -> ViewPolicy:
         code = next((code for code in self.tx if code == group and code in SHOWN), None)

@@ -65,7 +65,7 @@ VARIANTS = {
         SimCLR(last_bias=False, last_norm=True, last_affine=False, one_batch=False, negatives="across")
     ),
     "Plus over BYOL": shrink(Plus(BYOL(), TransformPrediction(), 0.4)),
-    "Plus over MoCo, regression": shrink(Plus(MoCo(), TransformPrediction("color.hue", first=1))),
+    "Plus over MoCo, regression": shrink(Plus(MoCo(), TransformPrediction("color.hue", first=0))),
     "Plus over Plus over DISSL": shrink(
         Plus(Plus(DISSL(), TransformPrediction("crop")), TransformPrediction("flip"), views=6)
     ),
@@ -138,8 +138,9 @@ def config(steps: int, **values: Any) -> TrainConfig:
 
 
 def policy(method: Any) -> Views:
-    """The views that a method takes."""
-    kinds = (type(method).__name__, type(getattr(method, "term", None)).__name__)
+    """The views that a method takes; two where its term needs no further ones."""
+    term = getattr(method, "term", None)
+    kinds = (type(method).__name__, type(term).__name__ if getattr(term, "first", 2) else None)
     return next((POLICIES[kind] for kind in kinds if kind in POLICIES), POLICY).build(3, 16)
 
 

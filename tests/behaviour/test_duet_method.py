@@ -115,16 +115,24 @@ def test_a_target_that_is_given_is_taken(target, width):
 
 
 @pytest.mark.parametrize(
-    "name, bins, away",
-    [("pose", [7], 0.0875), ("shift", [7], 0.9125), ("pose", [0, 7], 0.025), ("shift", [0, 7], 0.475)],
+    "name, target, bins, away",
+    [
+        ("pose", "auto", [7], 0.0875),
+        ("shift", "auto", [7], 0.9125),
+        ("pose", "auto", [0, 7], 0.025),
+        ("shift", "auto", [0, 7], 0.475),
+        ("shift", "vm", [7], 0.0875),
+        ("shift", "vm", [0, 7], 0.025),
+        ("pose", "ga", [7], 0.0875),
+    ],
 )
-def test_the_error_of_what_is_decoded(name, bins, away):
+def test_the_error_of_what_is_decoded(name, target, bins, away):
     """In units of g, which is 1/40: a marginal in the last of eight bins, whose middle is 15/16, or half in the first
-    and half in the last; on a circle the shorter way."""
+    and half in the last; on a circle the shorter way, also where von Mises makes a circle of a segment."""
     z = torch.zeros(3, 8, dtype=torch.float64)
     z[:, bins] = 100.0
     g = SPACES[name].from_unit(torch.full((3, 1), 0.025, dtype=torch.float64))
-    logs = run(DUET((name,)), *[given(z + 1e-3 * normal(3, 8, seed=i), **{name: g}) for i in (0, 1)]).logs
+    logs = run(DUET((name,), target), *[given(z + 1e-3 * normal(3, 8, seed=i), **{name: g}) for i in (0, 1)]).logs
     assert logs["group_0_error"].item() == pytest.approx(away, abs=2e-3)
 
 
@@ -187,9 +195,12 @@ def test_values_that_are_refused(values, message, unchecked):
 
 
 def test_groups_share_the_width():
-    """Three groups of eight bins do not fit into 256 numbers, two of them do: half of the content each."""
-    with pytest.raises(ValueError, match=r"`bins` \(=8\) must divide a group's width \(256 / 3\)"):
+    """Three groups of eight bins do not fit into 256 numbers, two of them do: half of the content each. What would do
+    instead is named."""
+    with pytest.raises(ValueError, match=r"`bins` \(=8\) must divide a group's width \(256 / 3\).*none, take fewer"):
         DUET(("a", "b", "c")).build(encoder())
+    with pytest.raises(ValueError, match=r"`bins` \(=7\) .*\(256 / 2\); these do: 2, 4, 8, 16, 32, 64, 128$"):
+        DUET(("a", "b"), bins=7).build(encoder())
     assert DUET(("a", "b")).build(encoder()).projector[0].in_features == 256 // 8
 
 
@@ -209,11 +220,24 @@ def shown(tx: tuple[str, ...], group: str, size: int = 16, **values: bool) -> li
 
 
 def test_groups_that_turn_are_circles():
-    """The target follows: von Mises for rot and ron, Gaussian for all others."""
+    """The target follows: von Mises for rot and ron, Gaussian for all others, of which blur and grey are switches."""
     view, _ = DUETViews(tuple(CODES)).build(3, 32)(batch(), Draws(generator(0)))
     circles = {code for code in CODES if isinstance(view.spaces.get(code), Circle)}
     assert circles == {"rot", "ron"} and {view.spaces[code].period for code in circles} == {1.0}
-    assert all(isinstance(view.spaces[code], Interval) for code in {*CODES} - {"jit", "res", "ccr"} - circles)
+    switches = {code for code in CODES if isinstance(view.spaces.get(code), Switch)}
+    assert switches == {"blu", "gra"}
+    others = {*CODES} - {"jit", "res", "ccr"} - circles - switches
+    assert all(isinstance(view.spaces[code], Interval) for code in others)
+
+
+@pytest.mark.parametrize("code", ["blu", "gra"])
+def test_what_is_on_or_off_has_no_place_on_a_circle(code):
+    """g is 0 or 1, one point there: von Mises is refused, whose target would be the same for all images."""
+    views = DUETViews(("fli", code)).build(3, 16)(batch(), Draws(generator(0)))
+    assert {0.0, 1.0} == {x for view in views for x in view.unit(code).flatten().tolist()}
+    with pytest.raises(ValueError, match=f"no parameter '{code}'.*no switch .take ga.; can be followed: (blur, )?fli$"):
+        DUET((code,), "vm").fitted(views)
+    assert DUET((code,)).fitted(views) and DUET(("fli",), "vm").fitted(views)
 
 
 @pytest.mark.parametrize("group", ["ron", "fli", "flv", "gra"])
@@ -268,7 +292,8 @@ def test_the_order_of_the_others_is_kept():
     for grouped in (*views.pair.pipelines, views.small):
         assert [t.name for t in grouped.pipeline.transforms] == names
     assert views.small.pipeline.transforms[2].size == 16 and views.small.pipeline.transforms[2].pixels == 36
-    assert isinstance(DUETESSLViews(tx).build(3, 32)(batch(size=32), Draws(generator(0))), list)
+    with pytest.raises(ValueError, match="these views show the `group` of the method, which has none: take ESSL"):
+        DUETESSLViews(tx).build(3, 32)
 
 
 def test_every_pipeline_of_them_can_be_changed():
@@ -347,8 +372,12 @@ def test_the_group_of_simclr_is_ignored():
 
 
 def test_a_group_that_is_not_among_the_codes(call):
-    """One line, with those that are; several groups at once are words one after the other."""
+    """One line, with those that are; several groups at once are words one after the other. A code that says no g is
+    refused with all that do."""
     status, _, err = call("train", "duet", *f"--views.tx sca fli --method.group hue {HERE}".split())
     assert status == 2 and err.count("\n") == 1 and "no parameter 'hue'" in err and err.endswith("flip, sca, fli\n")
     status, out, err = call("train", "duet", *f"--views.tx rot fli --method.group fli rot {HERE}".split())
     assert status == 0 and json.loads(out)["recipe"]["method"]["group"] == ["fli", "rot"]
+    status, _, err = call("train", "duet", *f"--views.tx res jit ccr blu sca --method.group res {HERE}".split())
+    listed = err[err.index("can be followed: ") :].removeprefix("can be followed: ").strip().split(", ")
+    assert status == 2 and {"bri", "con", "sat", "hue", "blu", "sca"} <= {*listed} and not {"res", "ccr"} & {*listed}

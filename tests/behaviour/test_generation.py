@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from erlangen import losses
 from erlangen.data import open_dataset
+from erlangen.methods.duet import DUET
 from erlangen.report.grids import grid
 from erlangen.studies import generation as study
+from erlangen.studies.grid import cell
 
 
 def test_report_and_page(tmp_path):
@@ -17,11 +20,11 @@ def test_report_and_page(tmp_path):
     report = study.generation(tmp_path, (0,), fast=True)
     assert [row["encoder"] for row in report["rows"]] == list(study.RECIPES)
     for row in report["rows"]:
-        (cell,) = report["cells"][row["encoder"]]
+        (found,) = report["cells"][row["encoder"]]
         for name in study.NUMBERS:
-            low, high = cell["intervals"][name]
-            assert 0 < low <= cell[name] <= high < 1 and row[name] == {"mean": cell[name], "std": 0.0}
-    assert {"decoder", "images", "training_seeds", "environment", "date"} <= report["protocol"].keys()
+            low, high = found["intervals"][name]
+            assert 0 < low <= found[name] <= high < 1 and row[name] == {"mean": found[name], "std": 0.0}
+    assert {"decoder", "images", "command", "seeds", "environment", "date"} <= report["protocol"].keys()
     assert json.loads((tmp_path / "generation.json").read_text()) == json.loads(json.dumps(report))
     html = (tmp_path / "generation.html").read_text()
     assert "<script" not in html and "http" not in html and html.count("data:image/png") == len(study.RECIPES)
@@ -49,17 +52,25 @@ def test_versions_are_turned():
     torch.testing.assert_close(gap, (torch.arange(1, 8) / 8)[:, None, None].expand(-1, 4, 1), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("half", [False, True])
-def test_edits_lead_to_the_versions(half):
-    """A representation whose marginal is the target of its own angle gets that of the version's angle."""
-    from erlangen import losses
+EDITED = [
+    (False, DUET(bins=8), "vm", 3.0, 1),
+    (True, DUET(bins=8), "ga", 0.2, 1),
+    (True, DUET(bins=8, target="vm", width=1.5), "vm", 1.5, 1),
+    (True, DUET(bins=8, width=0.4, marginal="sum"), "ga", 0.4, 4),
+]
 
+
+@pytest.mark.parametrize("half, duet, kind, width, content", EDITED)
+def test_edits_lead_to_the_versions(half, duet, kind, width, content):
+    """A representation whose marginal is the target of its own angle gets that of the version's angle.
+
+    Whatever DUET's target, its width and its marginal, which is divided among the content if that is summed.
+    """
     data = open_dataset("digits").test
     seen = study.versions(study.TurnedViews(half=half).turned(16), data, torch.arange(6), seed=1)
-    kind, width = ("ga", 0.2) if half else ("vm", 3.0)
-    z = losses.log_target(seen.old, study.BINS, kind, width).repeat_interleave(4, 1)
-    for new, edited in zip(seen.new, seen.edits(z), strict=True):
-        found = losses.log_marginal(edited.view(len(z), study.BINS, 4))
+    z = losses.log_target(seen.old, study.BINS, kind, width).repeat_interleave(4, 1) / content
+    for new, edited in zip(seen.new, seen.edits(z, duet), strict=True):
+        found = losses.log_marginal(edited.view(len(z), study.BINS, 4), duet.marginal)
         wanted = losses.log_target(new, study.BINS, kind, width)
         torch.testing.assert_close(found, wanted, atol=0.05 if not half else 1e-4, rtol=0)  # both ends of [0, 1] count
 
@@ -102,7 +113,7 @@ def test_claims_that_fail_are_said():
 def test_other_values_are_another_study(tmp_path):
     """A folder of a fast study is not taken for that of the whole one."""
     fast = replace(study.RECIPE, train=replace(study.RECIPE.train, epochs=1))
-    study.cell(study.place(tmp_path, "SimCLR", 0), fast, 0, lambda run: {"error": 1.0})
+    cell(tmp_path / "simclr-0", fast, 0, lambda run: {"error": 1.0}, {})
     with pytest.raises(ValueError, match="another recipe"):
         study.generation(tmp_path, (0,))
 
@@ -129,5 +140,18 @@ def test_a_grid_shows_its_pictures():
     assert red[:, right].any(0).nonzero()[:, 0].tolist() == list(range(8 + 6, 8 + 6 + 8))  # after a gap
     columns = black[:, right].sum(0)
     assert int((columns >= 4 * 8).sum()) == 8 and not bool((columns[8:] >= 4 * 8).any())
+
+
+def test_a_grid_needs_pictures_of_one_size(unchecked):
+    """No rows, no titles, a short row, another size, and colours that are neither grey nor RGB are refused by name."""
+    rows = {"a": torch.zeros(2, 1, 4, 4)}
+    for blocks, titles in (([], ()), ([{}], ("x",)), ([{"a": torch.zeros(0, 1, 4, 4)}], ())):
+        with pytest.raises(ValueError, match=r"one row at least in its `blocks` \(=\d\), and `titles` \(="):
+            grid(blocks, titles)
     with pytest.raises(ValueError, match="row 'a' has 2 pictures, there are 3 `titles`"):
         grid([rows], ("x", "y", "z"))
+    for shape in ((2, 1, 5, 5), (2, 1, 4, 8), (2, 2, 4, 4)):
+        with pytest.raises(
+            ValueError, match=rf"row 'b' .*{shape[1]}, {shape[2]}, {shape[3]}.*: .* all of 4 x 4 pixels"
+        ):
+            grid([rows, {"b": torch.zeros(shape)}], ("x", "y"))

@@ -20,7 +20,7 @@ from erlangen.train import TrainConfig
 from erlangen.views import Batch, Draws, generator
 
 SIZE = 16
-PHOTOGRAPHS = 6  # of each object
+VIEWS = 6  # of each object
 
 
 def picture(path: Path, colour: tuple[int, int, int]) -> None:
@@ -134,12 +134,12 @@ def test_faults_of_causal3dident(rendered, fault, text):
 
 
 def objects(root: Path) -> np.ndarray:
-    """3DIEBench with 5 + 3 objects of 6 photographs, of colour (30 object, 40 k, 0); nine latents of each."""
-    latents = np.random.default_rng(0).uniform(0, np.pi / 4, (8, PHOTOGRAPHS, 9))
+    """3DIEBench with 5 + 3 objects of 6 views, of colour (30 object, 40 k, 0); nine latents of each."""
+    latents = np.random.default_rng(0).uniform(0, np.pi / 4, (8, VIEWS, 9))
     home = root / "3DIEBench"
     names = [f"/0{4 - o % 3}/object{o}" for o in range(8)]
     for o, name in enumerate(names):
-        for k in range(PHOTOGRAPHS):
+        for k in range(VIEWS):
             picture(home / name[1:] / f"image_{k}.jpg", (30 * o, 40 * k, 0))
             np.save(home / name[1:] / f"latent_{k}.npy", latents[o, k, : 7 + 2 * (o % 2)])
     for split, part in (("train", slice(5)), ("val", slice(5, 8))):
@@ -154,14 +154,14 @@ def bench(tmp_path: Path) -> tuple[Path, np.ndarray]:
 
 
 def seen(images: torch.Tensor) -> list[tuple[int, int]]:
-    """Which object and which of its photographs each image is, by its colour."""
+    """Which object and which of its views each image is, by its colour."""
     first = images[:, :, 0, 0].float()
     first = first * 255 if images.is_floating_point() else first
     return [(round(r / 30), round(g / 40)) for r, g, _ in first.tolist()]
 
 
 def test_3diebench_as_it_lies_there(bench):
-    """An index is an object: its first photographs, its label, their latents, quaternions of the files' angles."""
+    """An index is an object: its first views, its label, their latents, quaternions of the files' angles."""
     root, latents = bench
     data = open_dataset("3diebench", str(root), SIZE)
     assert len(data.train) == 5 and len(data.test) == 3 and (data.channels, data.size) == (3, SIZE)
@@ -169,7 +169,7 @@ def test_3diebench_as_it_lies_there(bench):
         batch = split.take(torch.arange(len(split)))
         own = latents[start : start + len(split)]
         assert seen(batch.images) == [(start + i, 0) for i in range(len(split))]
-        assert seen(batch.photographs[:, 1]) == [(start + i, 1) for i in range(len(split))]
+        assert seen(batch.views[:, 1]) == [(start + i, 1) for i in range(len(split))]
         assert batch.labels.tolist() == [(start + i) % 3 for i in range(len(split))]
         check_rotations(batch.known["pose"].flatten(0, 1), own[:, :2, :3].reshape(-1, 3))
         for column, name in enumerate(("floor", "light.theta", "light.phi", "light.hue"), start=3):
@@ -178,8 +178,8 @@ def test_3diebench_as_it_lies_there(bench):
 
 
 @pytest.mark.parametrize("views", [2, 4])
-def test_photographs_are_drawn_anew(bench, views):
-    """In every epoch each object once, with different photographs; others in the next; the same seed, the same."""
+def test_views_are_drawn_anew(bench, views):
+    """In every epoch each object once, with different views; others in the next; the same seed, the same."""
     root, latents = bench
     split = open_dataset(f"3diebench:{views}", str(root), SIZE).train
     policy = ObjectViews(views).build(3, SIZE)
@@ -204,7 +204,7 @@ def test_photographs_are_drawn_anew(bench, views):
         drawn.append(sorted(found))
     assert len({str(each) for each in drawn}) == 20
     places = {(position, k) for each in drawn for row in each for position, (_, k) in enumerate(row)}
-    assert places == {(position, k) for position in range(views) for k in range(PHOTOGRAPHS)}
+    assert places == {(position, k) for position in range(views) for k in range(VIEWS)}
     assert not torch.equal(split.rows(1, 0, 0, 5).sort()[0], split.rows(0, 0, 0, 5).sort()[0])
 
 
@@ -222,7 +222,7 @@ def test_relative_poses_are_the_authors(bench):
 
 
 def test_training_on_objects(bench):
-    """A recipe trains on it, a step can be replayed with the same photographs, and a probe tells the classes."""
+    """A recipe trains on it, a step can be replayed with the same views, and a probe tells the classes."""
     config = TrainConfig(epochs=2, batch_size=4, log_every=1, device="cpu")
     recipe = Recipe(
         METHODS["SimCLR"], ObjectViews(), OPTIM, config, data="3diebench", data_root=str(bench[0]), image_size=SIZE
@@ -236,26 +236,26 @@ def test_training_on_objects(bench):
 
 
 def test_views_that_the_data_lack(bench):
-    """More views than photographs were read, or data without photographs of one object, are refused with the remedy."""
+    """More views than were read, or data that are single images, are refused with the remedy."""
     batch = open_dataset("3diebench", str(bench[0]), SIZE).train.take(torch.arange(2))
-    with pytest.raises(ValueError, match=r"`views` \(=3\) .* have 2 in each sample: give the data 3diebench:3"):
+    with pytest.raises(ValueError, match=r"`views` \(=3\) are more than the 2 .* take the data 3diebench:3"):
         ObjectViews(3).build(3, SIZE)(batch, Draws(generator(0)))
-    with pytest.raises(ValueError, match="have 1 in each sample: give the data 3diebench:2"):
+    with pytest.raises(ValueError, match=r"`views` \(=2\) .* single images: take the data 3diebench:2"):
         ObjectViews().build(3, SIZE)(Batch(batch.images, batch.index), Draws(generator(0)))
     with pytest.raises(ValueError, match=r"`views` \(=0\) must be at least 1"):
         ObjectViews(0)
 
 
 @pytest.mark.parametrize("name", ["3diebench:0", "3diebench:two"])
-def test_wrong_numbers_of_photographs(bench, name):
+def test_wrong_numbers_of_views(bench, name):
     """What stands after the colon is a number above 0."""
-    with pytest.raises(ValueError, match=f"data '{name}': after the colon stands how many photographs"):
+    with pytest.raises(ValueError, match=f"data '{name}': after the colon stands how many views"):
         open_dataset(name, str(bench[0]), SIZE)
 
 
-def test_more_photographs_than_there_are(bench):
+def test_more_views_than_there_are(bench):
     """The first object says how many there are."""
-    with pytest.raises(ValueError, match="object0 has 6 photographs, not 7"):
+    with pytest.raises(ValueError, match="object0 has 6 views, not 7"):
         open_dataset("3diebench:7", str(bench[0]), SIZE)
 
 
@@ -315,7 +315,7 @@ def test_a_missing_set_says_where_it_is(name, home, holds, tmp_path):
     assert all(part in str(caught.value) for part in holds)
 
 
-def test_photographs_are_read_ahead(bench, monkeypatch):
+def test_views_are_read_ahead(bench, monkeypatch):
     """What was announced is read once, meanwhile; what a batch holds does not depend on it."""
     read: list[Path] = []
     plain = threediebench.read
@@ -330,4 +330,4 @@ def test_photographs_are_read_ahead(bench, monkeypatch):
     ahead = split.take(second)
     assert len(read) == 10
     again = split.take(second)
-    assert torch.equal(ahead.photographs, again.photographs) and torch.equal(ahead.known["pose"], again.known["pose"])
+    assert torch.equal(ahead.views, again.views) and torch.equal(ahead.known["pose"], again.known["pose"])

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from small import METHODS, encoder, views
+from small import METHODS, command_line, encoder, views
 from torch import Tensor, nn
 
 from erlangen import losses
@@ -85,12 +85,57 @@ def test_what_the_views_lack_is_refused(name, wrong, message):
         (lambda: EquiMod(equivariance_temperature=0.0), r"`equivariance_temperature` \(=0.0\)"),
         (lambda: EquiMod(operator="hypernetwork"), "no operator 'hypernetwork'; there are: mlp, blocks"),
         (lambda: EquiMod(width=2, mean=(0.0,)).build(encoder()), r"`mean` \(=\(0.0,\)\).*each of the 2"),
+        (lambda: EquiMod(std=(0.0,)), r"`std` \(=\(0.0,\)\) need .* above 0"),
+        (lambda: EquiMod(mean=(0.0, 1.0), std=(1.0,)), r"`mean` \(=\(0.0, 1.0\)\) and `std` \(=\(1.0,\)\) need"),
+        (lambda: EquiMod(operator="blocks", mean=(9.0,)), r"`mean` \(=\(9.0,\)\) .*blocks are not told: leave them"),
+        (lambda: EquiMod(operator="blocks", std=(1.0,)), r"`std` \(=\(1.0,\)\) .*blocks are not told: leave them"),
+        (lambda: EquiMod(out=0, width=2).build(encoder()), r"\(256, 2048, 2048, 0\) must all be at least 1"),
+        (lambda: SIE(out=1), r"`share` \(=0.5\) of 1 .`hidden`, `out` or encoder. leaves one part empty"),
+        (lambda: SIE(out=0, width=2), r"`share` \(=0.5\) of 0 "),
+        (lambda: SIE(hidden=(64, 1)), r"`share` \(=0.5\) of 1 "),
+        (lambda: SIE(share=0.0001), r"`share` \(=0.0001\) of 2048 "),
+        (lambda: SIE(share=math.nan), r"`share` \(=nan\)"),
+        (lambda: SIE(share=0.001, width=2).build(encoder()), r"`share` \(=0.001\) of 256 "),
+        *[
+            (lambda kind=kind, values=values: kind(**values), message)
+            for kind in (SIE, EquiMod)
+            for values, message in (
+                ({"width": 0}, r"`width` \(=0\) must be at least 1"),
+                ({"width": -1}, r"`width` \(=-1\) must be at least 1"),
+                ({"frequencies": 2}, r"`frequencies` \(=2\) are those of blocks, `operator` \(=(hypernetwork|mlp)\)"),
+                ({"parameters": "crop"}, r"`parameters` \(='crop'\) is a tuple of names"),
+            )
+        ],
     ],
 )
 def test_impossible_hyperparameters_are_refused(make, message, unchecked):
     """By name, when the method is made or built."""
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("operator", ["learned", "blocks"])
+def test_a_width_that_is_not_the_views_is_refused(name, operator):
+    """A circle's coordinates and differences are two numbers: a width of two is taken, one of three is named."""
+    method = BLOCKS[name] if operator == "blocks" else METHODS[name]
+    assert replace(method, width=2).fitted(views(method=method)).width == 2
+    with pytest.raises(ValueError, match=r"`width` \(=3\) is 2 with these views: leave it out"):
+        replace(method, width=3).fitted(views(method=method))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (("--method.out", 1), "`share` (=0.5) of 1 "),
+        (("--method.share", 0.001), "`share` (=0.001) of "),
+        (("--method.width", 7), "`width` (=7) is 2 "),
+    ],
+)
+def test_the_command_line_says_what_does_not_fit(change, message, monkeypatch, capsys):
+    """In one line, before anything is built."""
+    status, _, heard = command_line(monkeypatch, capsys)("train", "shapes-sie", *change, "--dry-run")
+    assert status and message in heard and heard.count("\n") == 1
 
 
 def test_sie_weighs_its_terms():
@@ -158,7 +203,8 @@ def test_operators_learn_to_foretell(name, operator):
     """Of other objects, the prediction is nearer to what is seen then than what was seen before is, and than the
     prediction by another object's turn is."""
     torch.manual_seed(0)
-    method = replace(BLOCKS[name] if operator == "blocks" else METHODS[name], parameters=("pose",), frequencies=2)
+    method = replace(BLOCKS[name], frequencies=2) if operator == "blocks" else METHODS[name]
+    method = replace(method, parameters=("pose",))
     count, clean = (2, False) if name == "SIE" else (3, True)
     net = Learner(method.fitted(turned(count, 8, 0, clean)), Linear(16, 16))
     optim = torch.optim.Adam(net.parameters(), 1e-2)

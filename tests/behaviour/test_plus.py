@@ -21,7 +21,7 @@ from erlangen.methods.simsiam import SimSiam
 from erlangen.methods.vicreg import VICReg
 from erlangen.recipes import Recipe
 from erlangen.spaces import Cyclic, Seed
-from erlangen.terms import TransformPrediction
+from erlangen.terms import AugSelf, TransformPrediction
 from erlangen.train import train
 from erlangen.transforms.duet import SHOWN, DUETESSLViews
 from erlangen.views import Batch, Draws, generator
@@ -179,6 +179,13 @@ def test_grey_is_learnt():
         (lambda: Plus(SimCLR(), TURNS, views=0), r"`views` \(=0\)"),
         (lambda: ESSL(weight=-0.1), r"`weight` \(=-0.1\)"),
         (lambda: ESSL(temperature=0.0), r"`temperature` \(=0.0\)"),
+        (lambda: ESSL(further=-3), r"`further` \(=-3\) .*at least 1"),
+        (lambda: built(replace(ESSL_SMALL, further=2)), r"`further` \(=2\) is 4 with these views: leave it out"),
+        (lambda: built(replace(ESSL_SMALL, width=3)), r"`width` \(=3\) is 4 with these views: leave it out"),
+        (lambda: built(Plus(BASES["VICReg"], replace(TURNS, width=5))), r"`width` \(=5\) is 4 with these views"),
+        (lambda: built(Plus(BASES["VICReg"], TURNS, further=3)), r"`further` \(=3\) is 4 with these views"),
+        (lambda: built(Plus(BASES["VICReg"], TURNS, views=7)), r"`views` \(=7\) .* gives 6: change one"),
+        (lambda: built(Plus(BASES["VICReg"], AugSelf(("crop",), widths=(3,)))), r"`widths` \(=\(3,\)\) is \(4,\)"),
         (lambda: SimCLR(negatives="acros"), "'acros'.*Did you mean 'across'"),
         (lambda: TransformPrediction(first=-1), r"`first` \(=-1\)"),
         (lambda: TransformPrediction(hidden=(0,), width=4).build(encoder()), r"`hidden` \(=\(0,\)\)"),
@@ -213,6 +220,18 @@ def test_a_target_cannot_learn_from_further_views(base):
         net(views(method=net.method))
     assert Plus(shrink(base), OF_BOTH).fitted(views()).further == 0
     assert built(Plus(shrink(base), OF_BOTH))(views()).loss.isfinite()
+
+
+def test_a_term_must_read_what_learns():
+    """MoCo's second view is encoded by the keys' network: a term of it alone would train its own head only, and is
+    refused on two views unless it weighs nothing; not where it reads the first too, nor beside another base."""
+    second = replace(OF_BOTH, first=1)
+    for method in (Plus(BASES["MoCo"], OF_BOTH), Plus(BASES["MoCo"], second, 0.0), Plus(BASES["BYOL"], second)):
+        assert Learner(method.fitted(views()), encoder())(views()).loss.isfinite()
+    alone = Learner(Plus(BASES["MoCo"], second).fitted(views()), encoder())
+    with pytest.raises(ValueError, match=r"`term` reads only .* `base` \(=MoCo\) gives no gradient.*first view too"):
+        alone(views())
+    assert alone.requires_grad_(False)(views()).loss.isfinite()  # to look at, after training
 
 
 def test_the_command_line_opens_base_and_term(call, tmp_path):

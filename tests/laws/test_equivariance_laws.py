@@ -289,10 +289,14 @@ def test_augmented_images_are_measured():
         ({"parameters": "angel"}, r"no parameter .*'angel'; there are: angle, shift, turn, switch, pose.*mean 'angle'"),
         ({"parameters": "order"}, r"geometry in `fit`.*'order'; there are: angle"),
         ({"parameters": []}, r"`parameters` \(=\[\]\) must name one"),
-        ({"fit": 1}, r"`fit` \(=1 views\) must have at least 2 views"),
-        ({"test": 1}, r"`test` \(=1 views\) must have at least 2 views"),
+        ({"fit": 1}, r"`fit` \(=1 views of 60 images\) must have 2 views of 8 images at least"),
+        ({"test": 1}, r"`test` \(=1 views of 60 images\) must have 2 views of 8 images at least"),
+        ({"test": 0}, r"`test` \(=0 views of 0 images\) must have 2 views"),
+        ({"probe": "mlp", "epochs": 0}, r"`epochs` \(=0\)"),
         ({"probe": "mpl"}, r"no probe 'mpl'; there are: ridge, mlp"),
         ({"act": lambda y, source, target: y[:, :2]}, r"`act` gives \(60, 2\) for \(60, 6\)"),
+        ({"act": lambda y, source, target: y / 0}, "`act` gives numbers that are not finite"),
+        ({"embed": lambda h: (h - h).log()}, "`embed` gives numbers that are not finite"),
     ],
 )
 def test_bad_input_gets_its_message(change, message, unchecked):
@@ -301,6 +305,17 @@ def test_bad_input_gets_its_message(change, message, unchecked):
     parts = [views("turned", 1)[: given.pop("fit")], views("turned", 2)[: given.pop("test")]]
     with pytest.raises(ValueError, match=message):
         equivariance(READ, *parts, **given)
+
+
+def test_few_images_are_few_and_fewer_are_refused():
+    """Of 8 every interval is one of numbers that could be; 7 are too few to fit on, and too few to test on."""
+    found = equivariance(READ, views("turned", 1), views("turned", 2, n=8), "angle")
+    low, high = found["prediction"]["intervals"]["control"]
+    assert 0.9 < low <= high <= 1
+    for few in ({"fit": views("turned", 1, n=7)}, {"test": views("turned", 2, n=7)}):
+        parts = {"fit": views("turned", 1), "test": views("turned", 2)} | few
+        with pytest.raises(ValueError, match=rf"`{next(iter(few))}` \(=4 views of 7 images\) must have 2 views of 8"):
+            equivariance(READ, **parts, parameters="angle")
 
 
 def test_views_of_different_images_are_refused():

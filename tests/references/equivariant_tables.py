@@ -73,6 +73,7 @@ TABLE = {
         "optim.schedule.class": "Cosine",
         "optim.schedule.warmup": 10,
     },
+    # without the stem, which is known (3x3) and not taken: see the recipes
     "care-imagenet100": {**CARE, "method.weight": 0.005, "method.temperature": 0.2, "train.epochs": 200},
     "cassle-imagenet100": {
         "encoder": "resnet50",

@@ -237,7 +237,7 @@ def test_heads_are_those_of_the_authors():
         assert linear[-1].bias.abs().max() <= 512**-0.5
 
 
-def test_bad_input_is_refused():
+def test_bad_input_is_refused(unchecked):
     """What is not there or has no geometry, with what could be told; weights and widths of another number."""
     views = given()
     with pytest.raises(
@@ -250,10 +250,13 @@ def test_bad_input_is_refused():
         AugSelf(("pose",)).fitted([latents(0), views[0]])
     with pytest.raises(ValueError, match="AugSelf compares two views, the view policy gives 3"):
         AugSelf().fitted([*views, views[0]])
-    with pytest.raises(ValueError, match=r"`widths` \(=None\).*give them"):
+    with pytest.raises(ValueError, match=r"`widths` \(=None\).*give it"):
         AugSelf().build(build_encoder("small", 3, 16))
     for wrong in ({"weights": (1.0,)}, {"weights": (1.0, -1.0)}, {"widths": (4, 0)}, {"widths": (4,)}):
         with pytest.raises(ValueError, match=f"`{next(iter(wrong))}`"):
             AugSelf(**wrong)
-    with pytest.raises(ValueError, match="each once"):
-        AugSelf(("crop", "crop"))
+    for names in (("crop", "crop"), (), "crop"):
+        with pytest.raises(ValueError, match="`parameters` .*one or more, each once"):
+            AugSelf(names)
+    with pytest.raises(ValueError, match=r"`widths` \(=\(4, 3\)\) is \(4, 4\) with these views"):
+        AugSelf(widths=(4, 3)).fitted(views)

@@ -142,9 +142,12 @@ def test_bad_input_is_refused(unchecked):
         CASSLE(("blur",)).fitted(given())
     with pytest.raises(ValueError, match=r"`width` \(=None\).*give it"):
         CASSLE().build(build_encoder("small", 3, 16))
-    with pytest.raises(ValueError, match="each once"):
-        CASSLE(("crop", "crop"))
-    for wrong in ({"depth": 0}, {"code": 0}, {"width": 0}, {"temperature": 0.0}):
+    with pytest.raises(ValueError, match=r"`width` \(=7\) is 8 with these views: leave it out"):
+        CASSLE(width=7).fitted(given())
+    for names in (("crop", "crop"), (), "crop"):
+        with pytest.raises(ValueError, match="`parameters` .*one or more, each once"):
+            CASSLE(names)
+    for wrong in ({"depth": 0}, {"code": 0}, {"width": 0}, {"temperature": 0.0}, {"temperature": math.inf}):
         with pytest.raises(ValueError, match=f"`{next(iter(wrong))}`"):
             CASSLE(**wrong)
     with pytest.raises(ValueError, match="no injection 'sub'; there are: cat, add, mul"):

@@ -166,10 +166,54 @@ def test_bad_input():
                 edit(bins=bins, groups=groups)
         with pytest.raises(ValueError, match=r"`group` \(=2\)"):
             edit(bins=4, groups=2, group=2)
-    with pytest.raises(ValueError, match=r"`shift` \(=0.5\)"):
-        decode.roll(z, 8, 0.5)
+    for shift in (0.5, math.nan, math.inf):
+        with pytest.raises(ValueError, match=rf"`shift` \(={shift}\)"):
+            decode.roll(z, 8, shift)
     for values in ({"steps": 0}, {"batch_size": 0}):
         with pytest.raises(ValueError, match=f"`{next(iter(values))}`"):
             decode.fit(z.float(), torch.zeros(5, 1, 8, 8), **values)
     with pytest.raises(ValueError, match=r"images \(=0\)"):
         decode.fit(z[:0].float(), torch.zeros(0, 1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "g", [torch.full((5, 1), 7.0), torch.full((5, 1), math.nan), torch.zeros(4, 1), torch.zeros(5, 2)]
+)
+def test_parameters_far_off_are_refused(g, unchecked):
+    """One in [0, 1] for each row, or little beyond it, where DUET's scale is."""
+    z, good = representation(), torch.full((5, 1), -0.1)
+    assert decode.reweight(z, 8, good, good + 1.2).isfinite().all()
+    for name, values in (("old", (g, good)), ("new", (good, g))):
+        with pytest.raises(ValueError, match=rf"`{name}` .* one number in \[0, 1\] for each of 5 rows"):
+            decode.reweight(z, 8, *values)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": torch.zeros(6, 1, 8, 8)}, r"`images` \(6, 1, 8, 8\) must be square, one for each of 5"),
+        ({"images": torch.zeros(4, 1, 8, 8)}, r"`images` \(4, 1, 8, 8\) must be square, one for each of 5"),
+        ({"images": torch.zeros(5, 1, 8, 12)}, r"`images` \(5, 1, 8, 12\) must be square"),
+        ({"images": torch.zeros(5, 1, 1, 8)}, r"`images` \(5, 1, 1, 8\) must be square"),
+        ({"images": torch.full((5, 1, 8, 8), 100.0)}, r"`images` \(torch.float32\) must be bytes"),
+        ({"images": torch.full((5, 1, 8, 8), math.nan)}, r"`images` \(torch.float32\) must be bytes"),
+        ({"z": torch.full((5, 72), math.nan)}, "`z` are not all finite"),
+    ],
+)
+def test_images_and_representations_must_fit(change, message, unchecked):
+    """As many of the one as of the other, square images of known scale, numbers that are some."""
+    good = {"z": representation().float(), "images": torch.zeros(5, 1, 8, 8)}
+    decoder = decode.fit(**good, steps=1)
+    for call in (lambda **k: decode.fit(**k, steps=1), lambda **k: decode.squared_errors(decoder, **k)):
+        call(**good)
+        with pytest.raises(ValueError, match=message):
+            call(**good | change)
+
+
+def test_errors_are_of_images_like_the_decoded():
+    """Images of another size or in colour are refused, not spread."""
+    z = representation().float()
+    decoder = decode.fit(z, torch.zeros(5, 1, 8, 8), steps=1)
+    for shape in ((5, 3, 8, 8), (5, 1, 1, 1)):
+        with pytest.raises(ValueError, match=r"the `decoder` gives \(5, 1, 8, 8\) for `images` \(5, "):
+            decode.squared_errors(decoder, z, torch.zeros(shape))

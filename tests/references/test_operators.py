@@ -258,10 +258,12 @@ def test_a_parameter_must_be_of_all_views():
 
 def test_impossible_fields_are_refused():
     """No name, a name twice, no frequency, an operator that does not exist, numbers that do not fit."""
-    with pytest.raises(ValueError, match=r"`parameters` \(=\(\)\) needs one name or more, each once"):
+    with pytest.raises(ValueError, match=r"`parameters` \(=\(\)\) is a tuple of names .*one or more, each once"):
         check_fields((), "mlp", ("mlp",), 1)
     with pytest.raises(ValueError, match=r"`parameters` \(=\('x', 'x'\)\)"):
         check_fields(("x", "x"), "mlp", ("mlp",), 1)
+    with pytest.raises(ValueError, match=r"`parameters` \(='crop'\) is a tuple of names"):
+        check_fields("crop", "mlp", ("mlp",), 1)
     with pytest.raises(ValueError, match=r"`frequencies` \(=0\)"):
         check_fields(("x",), "mlp", ("mlp",), 0)
     with pytest.raises(ValueError, match="no operator 'blokcs'; there are: mlp, blocks. Did you mean 'blocks'"):
