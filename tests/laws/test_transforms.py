@@ -362,7 +362,7 @@ def test_probabilities_outside_are_refused(name, p):
         (lambda: ResizedCrop(8, scale=(0.0, 1.0)), "`scale` (=(0.0, 1.0))"),
         (lambda: ResizedCrop(8, align_corners=True), "`align_corners` has no antialiased form"),
         (lambda: ResizedCrop(8, filter="cubic"), "no filter 'cubic'; there are: bilinear, bicubic"),
-        (lambda: Rotation(Circle(1.0)), "`angles` (=Circle(period=1.0))"),
+        (lambda: Rotation(Circle(1.0)), "`angles` (=Circle(period=1.0, neutral=0.0))"),
         (lambda: Rotation(fill="white"), "no fill 'white'; there are: zeros, border, reflection"),
         (lambda: Translation(-0.1), "`reach` (=-0.1)"),
         (lambda: Shear(math.inf), "`reach` (=inf)"),
