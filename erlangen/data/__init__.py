@@ -1,6 +1,8 @@
 """Data sets by name: whole in memory as uint8 tensors on the device, or streamed from their files."""
 
 import os
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 from erlangen.data.arrays import STL10, idx, stl10
 from erlangen.data.base import Data, Source, Split
 from erlangen.data.causal3dident import renderings
-from erlangen.data.shapes import draw_shapes
+from erlangen.data.shapes import UPRIGHT, draw_shapes
 from erlangen.data.shapes3d import draw_shapes3d
 from erlangen.data.streamed import Streamed
 from erlangen.data.threediebench import objects
@@ -22,6 +24,7 @@ __all__ = ["DATASETS", "Data", "Source", "Split", "Streamed", "open_dataset"]
 DATASETS = {
     "digits": "1,797 real handwritten digits, 8 px (scikit-learn; always there); shown at 16 px",
     "shapes": "procedural shapes with known pose, scale, position and hues, 32 px; always there",
+    "shapes-upright": "the same, all upright and of one colour: what is done to them shows; always there",
     "shapes3d": "procedural solids with known pose in space, light and hues, 32 px; always there",
     "mnist": "handwritten digits, 28 px (torchvision, or a local copy of its idx files)",
     "fashion-mnist": "articles of clothing, 28 px (torchvision, or a local copy of its idx files)",
@@ -40,6 +43,11 @@ DATASETS = {
     "native:PATH": "the same, kept at their own sizes besides",
     "stream:PATH": "your own images, more than memory holds: those of the next step are read during a step",
     "stream-native:PATH": "the same, at their own sizes besides",
+}
+PROCEDURAL: Mapping[str, Callable[..., tuple[Split, Split]]] = {
+    "shapes": draw_shapes,
+    "shapes-upright": partial(draw_shapes, fixed=UPRIGHT),
+    "shapes3d": draw_shapes3d,
 }
 FOLDERS = ("folder", "native", "stream", "stream-native")
 TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
@@ -72,8 +80,8 @@ def open_dataset(
         data = stl10(name, place)
     elif name == "digits":
         data, image_size = digits(), image_size or 16
-    elif name in ("shapes", "shapes3d"):
-        train, test = (draw_shapes if name == "shapes" else draw_shapes3d)(size=image_size or 32)
+    elif name in PROCEDURAL:
+        train, test = PROCEDURAL[name](size=image_size or 32)
         data = Data(name, train, test)
     elif name in TORCHVISION:
         own = {name, TORCHVISION[name]}

@@ -26,6 +26,8 @@ SPACES: Mapping[str, Space] = MappingProxyType(
         "background": Circle(period=1.0),
     }
 )
+UPRIGHT: Mapping[str, float] = MappingProxyType({"pose": 0.0, "foreground": 0.08, "background": 0.6})
+"""Latents of figures that stand upright and have one colour, so that it shows what is done to them."""
 HARMONICS = 5  # of the outline; a code holds cosine and sine parts, in this order: (a_1 cos, a_1 sin, a_2 cos, ...)
 SPREAD = tuple(
     0.2 / k**0.8 for k in range(1, HARMONICS + 1) for _ in range(2)
@@ -75,9 +77,17 @@ def render(
 
 
 def draw_shapes(
-    seed: int = 0, classes: int = 10, train: int = 5000, test: int = 1000, size: int = 32, symmetric: bool = False
+    seed: int = 0,
+    classes: int = 10,
+    train: int = 5000,
+    test: int = 1000,
+    size: int = 32,
+    symmetric: bool = False,
+    fixed: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[Split, Split]:
     """The splits for training and testing, on the CPU: all classes in both, no object in both.
+
+    Latents that are `fixed` (`UPRIGHT`) have this value everywhere, the others are drawn as they are without.
 
     Image i is of class i % classes. `latents` holds those of `SPACES` (n, 1) and `code` (n, 10), all float32.
     The same arguments give the same bits on the same machine.
@@ -89,21 +99,26 @@ def draw_shapes(
     for name, count in (("train", train), ("test", test)):
         if count < 1:
             raise ValueError(f"`{name}` (={count}) is a number of images: at least 1")
+    if unknown := [name for name in fixed if name not in SPACES]:
+        raise ValueError(f"`fixed` (={', '.join(unknown)}) are no latents of shapes; there are: {', '.join(SPACES)}")
     prototypes = _normal(classes, generator(seed, "shapes", "classes"))
     first, second = (
-        _split(prototypes, count, size, symmetric, generator(seed, "shapes", name))
+        _split(prototypes, count, size, symmetric, fixed, generator(seed, "shapes", name))
         for name, count in (("train", train), ("test", test))
     )
     return first, second
 
 
-def _split(prototypes: Float[Tensor, "c 10"], n: int, size: int, symmetric: bool, g: Generator) -> Split:
+def _split(
+    prototypes: Float[Tensor, "c 10"], n: int, size: int, symmetric: bool, fixed: Mapping[str, float], g: Generator
+) -> Split:
     labels = torch.arange(n) % len(prototypes)
     codes = prototypes[labels] + NOISE * _normal(n, g)
     # float32 whatever the default precision, which must not change what the data set is
     columns = torch.rand(n, sum(s.dim for s in SPACES.values()), generator=g, dtype=torch.float32)
     drawn = torch.split(columns, [space.dim for space in SPACES.values()], dim=1)
     latents = {name: space.from_unit(u) for (name, space), u in zip(SPACES.items(), drawn, strict=True)}
+    latents |= {name: torch.full_like(latents[name], value) for name, value in fixed.items()}
     images = torch.empty(n, 3, size, size, dtype=torch.uint8)
     for i in range(0, n, CHUNK):
         part = slice(i, i + CHUNK)

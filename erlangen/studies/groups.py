@@ -1,7 +1,8 @@
 """The question of DUET's Figure 4, in small: which transformation may a method be asked to keep, and at what price?
 
-SimCLR, E-SSL and DUET learn `shapes` from crops and one transformation more. Accuracy of the class says what it costs,
-the error of the parameter, decoded from a view, says what is kept.
+SimCLR, E-SSL and DUET learn from crops and one transformation more; the images, shapes that stand upright and have one
+colour, show what was done to them. Accuracy of the class says what it costs, the error of the parameter, decoded from a
+view, says what is kept.
 """
 
 import json
@@ -41,7 +42,8 @@ OPTIM = AdamW(lr=1e-3, weight_decay=1e-4, schedule=Cosine(warmup=0.1))
 FAST = {"train.epochs": 1, "train.steps_per_epoch": 2}
 
 PROTOCOL = {
-    "training": f"shapes, {SIZE} px, encoder small, {TRAIN.epochs} epochs of batches of {TRAIN.batch_size}, {OPTIM}",
+    "training": f"shapes-upright, {SIZE} px, encoder small, {TRAIN.epochs} epochs of batches of {TRAIN.batch_size}, "
+    f"{OPTIM}",
     "methods": "projectors 256-64, temperature .1; DUET of weight 100; crops beside the transformation",
     "linear": "as in the study `equivariance`: images as they are",
     "error": f"mean absolute error of g, decoded by ridge from an image that got this transformation alone, no crop; "
@@ -52,7 +54,7 @@ PROTOCOL = {
 
 def study(out: Path, seeds: Sequence[int], fast: bool = False, observers: Sequence[Observer] = ()) -> dict[str, Any]:
     """Trains what is missing below `out`, and writes `groups.json` and `.html` there; returns the former."""
-    data = open_dataset("shapes", image_size=SIZE)
+    data = open_dataset("shapes-upright", image_size=SIZE)
     table = []
     for code in CODES:
         for label, recipe in recipes(code).items():
@@ -69,14 +71,14 @@ def study(out: Path, seeds: Sequence[int], fast: bool = False, observers: Sequen
 
 def run(out: Path, seeds: Sequence[int], fast: bool, observers: Sequence[Observer]) -> dict[str, list[dict[str, str]]]:
     """The table of `study`, to be printed."""
-    return {"shapes": lines(study(out, seeds, fast, observers)["table"])}
+    return {"shapes-upright": lines(study(out, seeds, fast, observers)["table"])}
 
 
 def recipes(code: Code) -> dict[str, Recipe]:
     """SimCLR is invariant to the transformation; E-SSL does not see it, but predicts it; DUET follows it."""
 
     def recipe(method: AnyMethod, views: ViewPolicy) -> Recipe:
-        return Recipe(method, views, OPTIM, TRAIN, data="shapes", image_size=SIZE)
+        return Recipe(method, views, OPTIM, TRAIN, data="shapes-upright", image_size=SIZE)
 
     tx: tuple[Code, ...] = ("sca", code)
     return {

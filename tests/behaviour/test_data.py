@@ -3,6 +3,7 @@
 import gzip
 import re
 import struct
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +86,8 @@ def test_image_size_is_the_size(name, monkeypatch):
     """Asked for 12 px, both splits come in 12 px, with the same labels."""
     import erlangen.data
 
-    few = erlangen.data.shapes
-    monkeypatch.setattr(erlangen.data, "shapes", lambda size: few(train=30, test=10, size=size))
+    few = partial(erlangen.data.draw_shapes, train=30, test=10)
+    monkeypatch.setitem(erlangen.data.PROCEDURAL, "shapes", few)
     data, plain = open_dataset(name, image_size=12), open_dataset(name)
     assert data.train.images.shape[2:] == data.test.images.shape[2:] == (12, 12)
     assert data.train.images.dtype == torch.uint8 and torch.equal(data.train.labels, plain.train.labels)

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from erlangen.data.base import Split
-from erlangen.data.shapes import HARMONICS, SPACES, SPREAD, draw_shapes, render
+from erlangen.data.shapes import HARMONICS, SPACES, SPREAD, UPRIGHT, draw_shapes, render
 from erlangen.transforms import QuarterTurn, Rotation
 from erlangen.transforms.photometric import shift_hue
 
@@ -322,3 +322,13 @@ def test_missing_latents_are_named() -> None:
     del latents["pose"], latents["y"]
     with pytest.raises(ValueError, match="`latents` .* lack pose, y"):
         render(codes, latents, SIZE)
+
+
+def test_fixed_latents_are_everywhere_and_the_others_as_without():
+    """Pose and hues of upright figures; a name that is no latent is refused."""
+    (plain, _), (upright, _) = (draw_shapes(train=20, test=5, size=8, fixed=fixed) for fixed in ({}, UPRIGHT))
+    for name, p in upright.latents.items():
+        assert torch.equal(p, torch.full_like(p, UPRIGHT[name]) if name in UPRIGHT else plain.latents[name])
+    assert not torch.equal(upright.images, plain.images)
+    with pytest.raises(ValueError, match=r"`fixed` \(=poses\) are no latents of shapes; there are: pose"):
+        draw_shapes(fixed={"poses": 0.0})
