@@ -82,5 +82,5 @@ def made(study: str, seeds: Sequence[int], fast: bool) -> dict[str, Any]:
 
 
 def shown(value: Mapping[str, float], places: int = 2) -> str:
-    """A mean and its spread for people: 0.71 ± 0.02."""
-    return f"{value['mean']:.{places}f} ± {value['std']:.{places}f}"
+    """A mean and its spread, if there is one, for people: 0.71 ± 0.02."""
+    return f"{value['mean']:.{places}f}" + (f" ± {value['std']:.{places}f}" if value["std"] else "")

@@ -78,7 +78,7 @@ def test_spread_over_seeds():
     """Mean and standard deviation of a sample, for every number; of one seed no spread."""
     both = spread([{"x": 1.0, "y": 2.0}, {"x": 3.0, "y": 2.0}])
     assert both == {"x": {"mean": 2.0, "std": pytest.approx(2**0.5)}, "y": {"mean": 2.0, "std": 0.0}}
-    assert spread([{"x": 1.0}])["x"]["std"] == 0.0 and shown(both["x"]) == "2.00 ± 1.41"
+    assert spread([{"x": 1.0}])["x"]["std"] == 0.0 and shown(both["x"]) == "2.00 ± 1.41" and shown(both["y"]) == "2.00"
 
 
 def test_the_order_is_said_as_it_came_out():
