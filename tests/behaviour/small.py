@@ -12,13 +12,11 @@ from erlangen.encoders import build_encoder
 from erlangen.methods import discover
 from erlangen.methods.base import Learner
 from erlangen.methods.byol import BYOL
-from erlangen.methods.cassle import CASSLE
 from erlangen.methods.cissl import CISSL
 from erlangen.methods.dino import DINO
 from erlangen.methods.directpred import DirectPred
 from erlangen.methods.dissl import DISSL
 from erlangen.methods.duet import DUET
-from erlangen.methods.equimod import EquiMod
 from erlangen.methods.linearpred import LinearPred
 from erlangen.methods.moco import MoCo
 from erlangen.methods.plus import Plus
@@ -70,15 +68,9 @@ VARIANTS = {
         Plus(Plus(DISSL(), TransformPrediction("crop")), TransformPrediction("flip"), views=6)
     ),
     "AugSelf over MoCo": shrink(Plus(MoCo(), AugSelf(("crop", "color", "flip", "rotation"), (1.0, 0.5, 0.5, 0.2)))),
-    "CASSLE, multiplied": shrink(CASSLE(("crop", "flip", "rotation"), "mul", depth=2)),
     "DUET, Gaussian, sum": shrink(DUET(target="ga", marginal="sum", weight=100.0)),
     "DUET, two groups": shrink(DUET(group=("rotation", "flip"), bins=4)),
-    "EquiMod without invariance, standardised": shrink(
-        EquiMod(("flip", "rotation"), mean=(0.5, -1.0, 0.0), std=(0.5, 0.7, 0.7), invariance=0.0)
-    ),
-    "EquiMod, blocks": shrink(EquiMod(operator="blocks", frequencies=3)),
     "SIE, blocks": shrink(SIE(operator="blocks", frequencies=2)),
-    "SIE, colours": shrink(SIE(("color.hue", "grayscale"), share=0.25)),
     "MoCo, two groups": shrink(MoCo(bn_groups=2)),
     "ReLIC, sigmoid, pairs": shrink(ReLIC(contrast="sigmoid", kl="two_pairs")),
     "CISSL, MLPs": shrink(CISSL(student="mlp", self_contrastive=False, one_batch=False)),

@@ -37,6 +37,7 @@ def little(monkeypatch):
     for study in (equivariance, groups):
         monkeypatch.setattr(study, "open_dataset", lambda name, image_size: Data(name, train, test))
         monkeypatch.setattr(study, "IMAGES", 40)
+    monkeypatch.setattr(equivariance, "VIEWS", 6)
     monkeypatch.setattr(equivariance, "KINDS", {"shapes": equivariance.KINDS["shapes"]})
     kept = {name: equivariance.METHODS[name] for name in ("simclr", "augself", "sie-blocks")}
     monkeypatch.setattr(equivariance, "METHODS", kept)
