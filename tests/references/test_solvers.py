@@ -7,11 +7,22 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import r2_score
+from sklearn.neighbors import NearestNeighbors
 
 from erlangen.data import Data, Split
 from erlangen.encoders.frozen import Pixels
 from erlangen.probes import probe
-from erlangen.solvers import classifier, held_out, knn_accuracy, logistic_regression, r2, ridge, standardisation
+from erlangen.solvers import (
+    classifier,
+    held_out,
+    knn_accuracy,
+    logistic_path,
+    logistic_regression,
+    nearest,
+    r2,
+    ridge,
+    standardisation,
+)
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -55,7 +66,7 @@ def test_logistic_regression_of_two_classes_is_scikit_learn():
 
 @pytest.mark.parametrize("penalty", [1.0, 1e-3, 1e-6])
 def test_logistic_regression_finds_the_minimum(penalty):
-    """The gradient of the written-down objective vanishes, on separable data too; a far start leads to the same."""
+    """The gradient of the written-down objective vanishes, on separable data too."""
     x, labels = clusters(60, 40, 3, distance=1.0)  # separable: 40 features for 60 rows
     model = logistic_regression(x, labels, 3, penalty)
     z = standard(x)
@@ -64,18 +75,44 @@ def test_logistic_regression_finds_the_minimum(penalty):
     error = (p - np.eye(3)[labels]) / len(x)
     assert np.abs(z.T @ error + penalty * model.weight.numpy()).max() < 2e-7
     assert np.abs(error.sum(0)).max() < 2e-7
-    start = logistic_regression(x, labels, 3, 10.0)
-    again = logistic_regression(x, labels, 3, penalty, start=start)
-    torch.testing.assert_close(again(x).softmax(1), model(x).softmax(1), rtol=0, atol=2e-3)
 
 
-def test_logistic_regression_does_not_change_its_start():
-    """A warm start is read, not written."""
-    x, labels = clusters(30, 3, 3, distance=1.0)
-    start = logistic_regression(x, labels, 3, 1.0)
-    before = start.weight.clone(), start.bias.clone()
-    logistic_regression(x, labels, 3, 1e-3, start=start)
-    assert torch.equal(start.weight, before[0]) and torch.equal(start.bias, before[1])
+def test_a_path_is_its_problems_one_by_one():
+    """Problems that are solved together do not see each other, in any order."""
+    x, labels = clusters(60, 8, 3, distance=0.5)
+    penalties = [1e-4, 1.0, 1e-2]
+    together = logistic_path(x, labels, 3, penalties)
+    for model, penalty in zip(together, penalties, strict=True):
+        alone = logistic_regression(x, labels, 3, penalty)
+        assert model.penalty == penalty
+        torch.testing.assert_close(model(x), alone(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("c", [1e-3, 1.0, 1e3])
+def test_features_as_they_are(c):
+    """Unstandardised, many more features than rows: scikit-learn's objective is not lower, its classes are the same."""
+    x, labels = normal(40, 90) + normal(4, 90, seed=3)[torch.arange(40) % 4], torch.arange(40) % 4
+    ours = logistic_regression(x, labels, 4, 1 / (40 * c), standardise=False)
+    theirs = LogisticRegression(C=c, tol=1e-10, max_iter=100_000).fit(x.numpy(), labels.numpy())
+
+    def objective(weight: torch.Tensor, bias: torch.Tensor) -> float:
+        logits = x @ weight + bias
+        mean = float(torch.nn.functional.cross_entropy(logits, labels))
+        return mean + float(weight.square().sum()) / (80 * c)
+
+    found = objective(torch.from_numpy(theirs.coef_.T), torch.from_numpy(theirs.intercept_))
+    assert objective(ours.weight, ours.bias) <= found * (1 + 1e-9)
+    np.testing.assert_allclose(ours.weight, theirs.coef_.T, atol=1e-4 * np.abs(theirs.coef_).max())
+
+
+@pytest.mark.parametrize(("rows", "k"), [(200, 200), (1000, 3), (1027, 5), (5, 1)])
+def test_nearest_is_scikit_learn(rows, k):
+    """Similarities in order and whose they are, whether blocks are looked through first (1000, 1027 rows) or not."""
+    bank, x = normal(rows, 6), normal(70, 6, seed=1)
+    distance, index = NearestNeighbors(n_neighbors=k, metric="cosine").fit(bank.numpy()).kneighbors(x.numpy())
+    similarity, found = nearest(bank, x, k)
+    np.testing.assert_allclose(similarity, 1 - distance, atol=1e-12)
+    np.testing.assert_array_equal(found, index)
 
 
 def noise_with_little_signal(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

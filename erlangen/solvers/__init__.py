@@ -1,0 +1,25 @@
+"""Classifiers and regressions on tensors, solved to the end, below probes and measures."""
+
+from erlangen.solvers.classify import classifier, logistic_path, logistic_regression
+from erlangen.solvers.linear import PENALTIES, Linear, held_out, ridge, ridge_of_versions, standardisation
+from erlangen.solvers.neighbours import knn_accuracy, knn_predict, nearest
+from erlangen.solvers.perceptron import perceptron
+from erlangen.solvers.scores import r2, r2_scores
+
+__all__ = [
+    "PENALTIES",
+    "Linear",
+    "classifier",
+    "held_out",
+    "knn_accuracy",
+    "knn_predict",
+    "logistic_path",
+    "logistic_regression",
+    "nearest",
+    "perceptron",
+    "r2",
+    "r2_scores",
+    "ridge",
+    "ridge_of_versions",
+    "standardisation",
+]

@@ -1,0 +1,67 @@
+"""Nearest neighbours by cosine similarity, exactly, at the price of the product of matrices."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+ROWS = 512  # queries at a time
+BLOCK = 64  # similarities of which the largest is found first
+
+
+def nearest(
+    bank: Float[Tensor, "n d"], x: Float[Tensor, "m d"], k: int
+) -> tuple[Float[Tensor, "m k"], Int[Tensor, "m k"]]:
+    """The k largest cosine similarities of each row of x and whose they are, the largest first.
+
+    The k largest of a row lie in the k blocks whose own largest are the largest: only those are sorted.
+    """
+    bank = F.normalize(bank, dim=1)
+    found: list[tuple[Tensor, Tensor]] = []
+    for part in torch.split(x, ROWS):
+        similarity = F.normalize(part, dim=1) @ bank.T
+        blocks, rest = divmod(len(bank), BLOCK)
+        if blocks < 2 * k:
+            values, index = similarity.topk(k, dim=1)
+            found.append((values, index))
+            continue
+        cells = similarity[:, : blocks * BLOCK].view(len(part), blocks, BLOCK)
+        best = cells.amax(2).topk(k, dim=1).indices
+        candidates = cells.gather(1, best[:, :, None].expand(-1, -1, BLOCK)).flatten(1)
+        candidates = torch.cat([candidates, similarity[:, blocks * BLOCK :]], 1)
+        places = best[:, :, None] * BLOCK + torch.arange(BLOCK, device=x.device)
+        tail = torch.arange(blocks * BLOCK, len(bank), device=x.device).expand(len(part), rest)
+        values, chosen = candidates.topk(k, dim=1)
+        found.append((values, torch.cat([places.flatten(1), tail], 1).gather(1, chosen)))
+    return torch.cat([values for values, _ in found]), torch.cat([index for _, index in found])
+
+
+def knn_predict(
+    bank: Float[Tensor, "n d"],
+    bank_labels: Int[Tensor, " n"],
+    x: Float[Tensor, "m d"],
+    k: int = 20,
+    temperature: float = 0.07,
+) -> Int[Tensor, " m"]:
+    """Weighted nearest neighbours (Wu et al. 2018, arXiv:1805.01978): cosine similarity s votes with exp(s / T).
+
+    `ValueError` unless `k` is at least 1 and `temperature` above 0. More neighbours than there are means all.
+    """
+    if k < 1 or not temperature > 0:
+        raise ValueError(f"nearest neighbours need `k` (={k}) >= 1 and `temperature` (={temperature}) > 0")
+    similarity, index = nearest(bank, x, min(k, len(bank)))
+    votes = torch.zeros(len(x), int(bank_labels.max()) + 1, dtype=similarity.dtype, device=x.device)
+    weights = ((similarity - similarity[:, :1]) / temperature).exp()  # the nearest has 1: no overflow
+    return votes.scatter_add_(1, bank_labels[index], weights).argmax(1)
+
+
+def knn_accuracy(
+    bank: Float[Tensor, "n d"],
+    bank_labels: Int[Tensor, " n"],
+    x: Float[Tensor, "m d"],
+    labels: Int[Tensor, " m"],
+    k: int = 20,
+    temperature: float = 0.07,
+) -> float:
+    """How many of the labels `knn_predict` finds; `ValueError` as there."""
+    return int((knn_predict(bank, bank_labels, x, k, temperature) == labels).sum()) / len(x)
