@@ -1,6 +1,7 @@
 """Classifiers and regressions on tensors, solved to the end, below probes and measures."""
 
 from erlangen.solvers.classify import classifier, logistic_path, logistic_regression
+from erlangen.solvers.kernel import Kernel, kernel_ridge
 from erlangen.solvers.linear import PENALTIES, Linear, held_out, ridge, ridge_of_versions, standardisation
 from erlangen.solvers.neighbours import knn_accuracy, knn_predict, nearest
 from erlangen.solvers.perceptron import perceptron
@@ -8,9 +9,11 @@ from erlangen.solvers.scores import r2, r2_scores
 
 __all__ = [
     "PENALTIES",
+    "Kernel",
     "Linear",
     "classifier",
     "held_out",
+    "kernel_ridge",
     "knn_accuracy",
     "knn_predict",
     "logistic_path",

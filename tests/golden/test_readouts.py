@@ -4,9 +4,10 @@ import torch
 from vectors import cases, check_close
 
 from erlangen.probes.protocols import ericsson_decays
-from erlangen.solvers import logistic_path, r2, ridge
+from erlangen.solvers import kernel_ridge, logistic_path, r2, ridge
 
 CLAIMS = {
+    "inv_readout_kernelridge*.npz": r"\w*?(X_train|y_train|X_test|y_test|alphas|gammas|r2)",
     "inv_readout_ridge*.npz": r"\w*?(X_train|y_train|X_test|y_test|alpha|r2|mse|wd_range_c\d+)",
     "inv_readout_logistic*.npz": r"\w*?(X_train|y_train|X_test|y_test|C|accuracy|mean_per_class|confusion)",
 }
@@ -41,3 +42,14 @@ def test_decays(case):
     """The range of both sweeps, for every number of encoders in the file."""
     for extra, decays in case.under("wd_range_c").items():
         check_close(torch.tensor(ericsson_decays(int(extra))), decays, rtol=1e-6, atol=0)
+
+
+@cases("inv_readout_kernelridge*.npz", r"(\w*?)gammas")
+def test_kernel_ridge(case):
+    """R^2 of every pair of a penalty and a width; the smallest penalty leaves the original itself ill-conditioned."""
+    alphas, gammas = case["alphas"].tolist(), case["gammas"].tolist()
+    models = kernel_ridge(case["X_train"], case["y_train"], alphas, gammas)
+    for i, alpha in enumerate(alphas):
+        found = torch.tensor([r2(model(case["X_test"]), case["y_test"]) for model in models[i]])
+        tolerance = 1e-5 if alpha > 1e-3 else 1e-3
+        check_close(found, case["r2"][i], rtol=tolerance, atol=tolerance)

@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import r2_score
 from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
 
 from erlangen.data import Data, Split
 from erlangen.encoders.frozen import Pixels
@@ -15,6 +17,7 @@ from erlangen.probes import probe
 from erlangen.solvers import (
     classifier,
     held_out,
+    kernel_ridge,
     knn_accuracy,
     logistic_path,
     logistic_regression,
@@ -285,3 +288,22 @@ def test_knn_refuses_what_cannot_be(k, temperature):
     x, labels = normal(4, 3, seed=0), torch.arange(4) % 2
     with pytest.raises(ValueError, match=rf"`k` \(={k}\) >= 1 and `temperature` \(={temperature}\) > 0"):
         knn_accuracy(x, labels, x, labels, k, temperature)
+
+
+def test_kernel_ridge_is_scikit_learn():
+    """Predictions of several outputs on new rows; penalties and widths in the order that they are given in."""
+    x, y, new = normal(40, 3), normal(40, 2, seed=1), normal(15, 3, seed=2)
+    models = kernel_ridge(x, y, [10.0, 1e-2], [1e-2, 3.0])
+    scale = StandardScaler().fit(x.numpy())
+    for i, alpha in enumerate([10.0, 1e-2]):
+        for j, gamma in enumerate([1e-2, 3.0]):
+            theirs = KernelRidge(kernel="rbf", alpha=alpha, gamma=gamma).fit(scale.transform(x.numpy()), y.numpy())
+            assert (models[i][j].penalty, models[i][j].gamma) == (alpha, gamma)
+            np.testing.assert_allclose(models[i][j](new), theirs.predict(scale.transform(new.numpy())), atol=1e-8)
+
+
+@pytest.mark.parametrize(("penalties", "gammas"), [([0.0], [1.0]), ([1.0], [-1.0])])
+def test_kernel_ridge_refuses_what_has_no_solution(penalties, gammas):
+    """Without a penalty the kernel may be singular; both values are named."""
+    with pytest.raises(ValueError, match=r"`penalties` .* and `gammas` .* must be above 0"):
+        kernel_ridge(normal(5, 2), normal(5, 1), penalties, gammas)
