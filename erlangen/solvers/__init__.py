@@ -1,6 +1,7 @@
 """Classifiers and regressions on tensors, solved to the end, below probes and measures."""
 
 from erlangen.solvers.classify import classifier, logistic_path, logistic_regression
+from erlangen.solvers.hinge import support_vectors
 from erlangen.solvers.kernel import Kernel, kernel_ridge
 from erlangen.solvers.linear import PENALTIES, Linear, held_out, ridge, ridge_of_versions, standardisation
 from erlangen.solvers.neighbours import knn_accuracy, knn_predict, nearest
@@ -25,4 +26,5 @@ __all__ = [
     "ridge",
     "ridge_of_versions",
     "standardisation",
+    "support_vectors",
 ]

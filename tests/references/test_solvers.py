@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import r2_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from erlangen.data import Data, Split
 from erlangen.encoders.frozen import Pixels
@@ -25,6 +26,7 @@ from erlangen.solvers import (
     r2,
     ridge,
     standardisation,
+    support_vectors,
 )
 
 
@@ -307,3 +309,17 @@ def test_kernel_ridge_refuses_what_has_no_solution(penalties, gammas):
     """Without a penalty the kernel may be singular; both values are named."""
     with pytest.raises(ValueError, match=r"`penalties` .* and `gammas` .* must be above 0"):
         kernel_ridge(normal(5, 2), normal(5, 1), penalties, gammas)
+
+
+@pytest.mark.parametrize(("classes", "width"), [(4, 12), (2, 90)])
+def test_support_vectors_are_scikit_learn(classes, width):
+    """Every C of a sweep, with the penalised bias; for two classes its single column is the second of ours."""
+    labels = torch.arange(60) % classes
+    x = normal(60, width) + 0.5 * normal(classes, width, seed=5)[labels] + 1
+    strengths = [1e-3, 0.1, 1.0]
+    for strength, model in zip(strengths, support_vectors(x, labels, classes, strengths), strict=True):
+        theirs = LinearSVC(C=strength, tol=1e-10, max_iter=100_000, dual=False).fit(x.numpy(), labels.numpy())
+        columns = slice(1, None) if classes == 2 else slice(None)
+        np.testing.assert_allclose(model.weight[:, columns], theirs.coef_.T, atol=1e-5)
+        np.testing.assert_allclose(model.bias[columns], theirs.intercept_, atol=1e-5)
+        assert model.penalty == pytest.approx(1 / (60 * strength))
