@@ -1,6 +1,14 @@
 """Classifiers and regressions on tensors, solved to the end, below probes and measures."""
 
-from erlangen.solvers.classify import classifier, logistic_path, logistic_regression
+from erlangen.solvers.classify import (
+    accuracy,
+    classifier,
+    cross_validated,
+    folds_of,
+    logistic_path,
+    logistic_regression,
+    mean_per_class,
+)
 from erlangen.solvers.hinge import support_vectors
 from erlangen.solvers.kernel import Kernel, kernel_ridge
 from erlangen.solvers.linear import PENALTIES, Linear, held_out, ridge, ridge_of_versions, standardisation
@@ -12,13 +20,17 @@ __all__ = [
     "PENALTIES",
     "Kernel",
     "Linear",
+    "accuracy",
     "classifier",
+    "cross_validated",
+    "folds_of",
     "held_out",
     "kernel_ridge",
     "knn_accuracy",
     "knn_predict",
     "logistic_path",
     "logistic_regression",
+    "mean_per_class",
     "nearest",
     "perceptron",
     "r2",

@@ -1,6 +1,6 @@
 """Linear classifiers: multinomial logistic regression for a whole path of penalties, and the choice among them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +9,29 @@ from torch import Tensor
 
 from erlangen.solvers.linear import PENALTIES, Linear, held_out, standardisation
 from erlangen.solvers.logistic import basis, solve
+from erlangen.views import generator
+
+# What the predictions (n, p) of p models for n labels are worth; more is better.
+Score = Callable[[Int[Tensor, "n p"], Int[Tensor, " n"]], Float[Tensor, " p"]]
+
+
+def accuracy(predicted: Int[Tensor, "n p"], labels: Int[Tensor, " n"]) -> Float[Tensor, " p"]:
+    return (predicted == labels[:, None]).double().mean(0)
+
+
+def mean_per_class(predicted: Int[Tensor, "n p"], labels: Int[Tensor, " n"]) -> Float[Tensor, " p"]:
+    """The accuracy of each class, averaged over the classes that occur."""
+    right = (predicted == labels[:, None]).double()
+    counts = labels.bincount()
+    sums = right.new_zeros(len(counts), right.shape[1]).index_add_(0, labels, right)
+    return (sums[counts > 0] / counts[counts > 0, None]).mean(0)
+
+
+def folds_of(n: int, folds: int, seed: int) -> list[Int[Tensor, " k"]]:
+    """The rows of each of several parts of n, alike in size (they differ by one at most); the seed says which."""
+    if not 2 <= folds <= n:
+        raise ValueError(f"`folds` (={folds}) must be at least 2 and at most the number of rows (={n})")
+    return list(torch.randperm(n, generator=generator(seed, "folds")).tensor_split(folds))
 
 
 def logistic_path(
@@ -30,6 +53,32 @@ def logistic_path(
     weight = torch.einsum("dr,rpc->pdc", given.axes, weight)
     bias = bias - given.mean @ weight
     return [Linear(mean, std, w, b, penalty) for w, b, penalty in zip(weight, bias, penalties, strict=True)]
+
+
+def cross_validated(
+    x: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"],
+    classes: int,
+    penalties: Sequence[float],
+    folds: int = 5,
+    seed: int = 0,
+    score: Score = accuracy,
+    iterations: int = 1000,
+) -> Float[Tensor, "f p"]:
+    """The score of each penalty on each fold by a logistic regression on the others, features as they are.
+
+    All penalties are solved together, in the precision of x. The same folds for all, so that they can be compared; the
+    penalty is that of the mean objective, as in `logistic_path`.
+    """
+    given, scores = basis(x), []
+    for held in folds_of(len(x), folds, seed):
+        held = held.to(x.device)
+        rows = torch.ones(len(x), dtype=torch.bool, device=x.device).index_fill_(0, held, False).nonzero().flatten()
+        tolerance = 1e-12 if x.dtype == torch.float64 else 1e-8
+        weight, bias = solve(given, rows, labels[rows], classes, penalties, iterations, tolerance)
+        product = torch.addmm(bias.flatten(), given.rotated[held], weight.flatten(1))
+        scores.append(score(product.view(len(held), *bias.shape).argmax(2), labels[held]))
+    return torch.stack(scores)
 
 
 def logistic_regression(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import r2_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, r2_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -16,12 +16,16 @@ from erlangen.data import Data, Split
 from erlangen.encoders.frozen import Pixels
 from erlangen.probes import probe
 from erlangen.solvers import (
+    accuracy,
     classifier,
+    cross_validated,
+    folds_of,
     held_out,
     kernel_ridge,
     knn_accuracy,
     logistic_path,
     logistic_regression,
+    mean_per_class,
     nearest,
     r2,
     ridge,
@@ -323,3 +327,34 @@ def test_support_vectors_are_scikit_learn(classes, width):
         np.testing.assert_allclose(model.weight[:, columns], theirs.coef_.T, atol=1e-5)
         np.testing.assert_allclose(model.bias[columns], theirs.intercept_, atol=1e-5)
         assert model.penalty == pytest.approx(1 / (60 * strength))
+
+
+@pytest.mark.parametrize("score", [accuracy, mean_per_class])
+def test_cross_validation_is_a_loop_over_folds_and_penalties(score):
+    """Every number is that of one scikit-learn fit on the other folds, in their precision of the objective."""
+    labels = (torch.arange(90) % 5).clamp_max(2)  # three of five rows are of the last class
+    x, decays = normal(90, 6) + 0.8 * normal(3, 6, seed=5)[labels], [1e-3, 1e-1, 3.0]
+    found = cross_validated(x, labels, 3, decays, folds=4, seed=7, score=score)
+    metric = accuracy_score if score is accuracy else balanced_accuracy_score
+    for held, row in zip(folds_of(90, 4, 7), found, strict=True):
+        rows = [i for i in range(90) if i not in held.tolist()]
+        for decay, value in zip(decays, row, strict=True):
+            model = LogisticRegression(C=1 / (len(rows) * decay), tol=1e-10, max_iter=10_000)
+            model.fit(x[rows].numpy(), labels[rows].numpy())
+            assert float(value) == pytest.approx(metric(labels[held], model.predict(x[held].numpy())))
+
+
+def test_folds_partition():
+    """Every row is in one fold; sizes differ by one at most; the seed says which."""
+    folds = folds_of(23, 5, 0)
+    assert sorted(len(fold) for fold in folds) == [4, 4, 5, 5, 5]
+    assert sorted(row for fold in folds for row in fold.tolist()) == list(range(23))
+    assert not torch.equal(folds[0], folds_of(23, 5, 1)[0]) and torch.equal(folds[0], folds_of(23, 5, 0)[0])
+    for wrong in (1, 24):
+        with pytest.raises(ValueError, match=rf"`folds` \(={wrong}\) must be at least 2 .* rows \(=23\)"):
+            folds_of(23, wrong, 0)
+
+
+def test_mean_per_class_leaves_out_what_does_not_occur():
+    """Classes 0 and 3 occur: 1 of 2 and 1 of 1, and the label in between counts for nothing."""
+    assert mean_per_class(torch.tensor([[0], [1], [3]]), torch.tensor([0, 0, 3])).tolist() == [0.75]
