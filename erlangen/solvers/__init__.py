@@ -1,5 +1,6 @@
 """Classifiers and regressions on tensors, solved to the end, below probes and measures."""
 
+from erlangen.solvers.calibrated import Calibrated, calibrated
 from erlangen.solvers.classify import (
     accuracy,
     classifier,
@@ -18,9 +19,11 @@ from erlangen.solvers.scores import r2, r2_scores
 
 __all__ = [
     "PENALTIES",
+    "Calibrated",
     "Kernel",
     "Linear",
     "accuracy",
+    "calibrated",
     "classifier",
     "cross_validated",
     "folds_of",

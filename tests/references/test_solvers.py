@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, r2_score
@@ -17,6 +18,7 @@ from erlangen.encoders.frozen import Pixels
 from erlangen.probes import probe
 from erlangen.solvers import (
     accuracy,
+    calibrated,
     classifier,
     cross_validated,
     folds_of,
@@ -358,3 +360,21 @@ def test_folds_partition():
 def test_mean_per_class_leaves_out_what_does_not_occur():
     """Classes 0 and 3 occur: 1 of 2 and 1 of 1, and the label in between counts for nothing."""
     assert mean_per_class(torch.tensor([[0], [1], [3]]), torch.tensor([0, 0, 3])).tolist() == [0.75]
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("strength", [1.0, 1e-2])
+def test_calibrated_is_scikit_learn(classes, strength):
+    """Probabilities of new rows, for one score (two classes) and for several; classes of unequal size."""
+    labels = (normal(97, 1).flatten().abs() * classes / 2).long().clamp_max(classes - 1)
+    x, new = normal(97, 5) + normal(classes, 5, seed=5)[labels], normal(20, 5, seed=6)
+    model = CalibratedClassifierCV(LogisticRegression(C=strength, tol=1e-10, max_iter=10_000))
+    theirs = model.fit(x.numpy(), labels.numpy()).predict_proba(new.numpy())
+    np.testing.assert_allclose(calibrated(x, labels, classes, strength)(new), theirs, atol=1e-6)
+
+
+def test_calibration_needs_a_row_of_every_class_in_every_fold():
+    """The class that is too rare is named, with what can be done."""
+    labels = torch.tensor([0] * 8 + [1] * 4)
+    with pytest.raises(ValueError, match="class 1 has 4 rows: calibration needs one for each of 5 folds"):
+        calibrated(normal(12, 2), labels, 2)
