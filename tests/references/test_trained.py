@@ -1,0 +1,100 @@
+"""Heads trained by gradient descent against loops that are written out, and against the solved problem."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from erlangen.optim import SGD, Adam, Constant, Cosine
+from erlangen.probes.trained import Trained
+from erlangen.solvers import logistic_regression
+from erlangen.views import generator
+
+
+def clouds(n: int, d: int, classes: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    centres = torch.randn(classes, d, generator=torch.Generator().manual_seed(99))
+    labels = torch.arange(n) % classes
+    return torch.randn(n, d, generator=g) + centres[labels], labels
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("clip", [None, 1e-3])
+def test_sgd_written_out(drop_last, clip):
+    """Momentum, decay, cosine by step, entries of the gradient cut off, with and without the last part of an epoch."""
+    x, labels = clouds(23, 4, 3)
+    optim = SGD(lr=0.5, momentum=0.9, weight_decay=0.01, schedule=Cosine())
+    probe = Trained(optim, epochs=3, batch_size=5, drop_last=drop_last, clip=clip)
+    found = probe.fit(x, labels, 3, seed=4)
+    start = probe.build(x, 3, seed=4).net[0]
+    w, b = start.weight.detach().clone(), start.bias.detach().clone()
+    velocity, per_epoch = [torch.zeros_like(w), torch.zeros_like(b)], 4 if drop_last else 5
+    for epoch in range(3):
+        order = torch.randperm(23, generator=generator(4, "head", epoch))
+        for i in range(per_epoch):
+            rows = order[5 * i : 5 * i + 5]
+            error = (x[rows] @ w.T + b).softmax(1) - F.one_hot(labels[rows], 3)
+            gradients = [error.T @ x[rows] / len(rows), error.mean(0)]
+            lr = 0.5 * (1 + math.cos(math.pi * (epoch * per_epoch + i) / (3 * per_epoch))) / 2
+            for j, (p, g) in enumerate(zip((w, b), gradients, strict=True)):
+                g = g if clip is None else g.clamp(-clip, clip)
+                velocity[j] = 0.9 * velocity[j] + g + 0.01 * p
+                p -= lr * velocity[j]
+    torch.testing.assert_close(found.net[0].weight, w, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found(x), x @ w.T + b, rtol=0, atol=1e-5)
+
+
+def test_it_ends_where_the_problem_is_solved():
+    """Full batches of standardised features with decay d: the logistic regression of penalty d."""
+    x, labels = clouds(60, 3, 3)
+    x = x * torch.tensor([1.0, 50.0, 0.02]) + 7
+    optim = SGD(lr=1.0, momentum=0.9, weight_decay=0.05, decayed="matrices", schedule=Constant())
+    head = Trained(optim, epochs=500, batch_size=60, standardise=True).fit(x, labels, 3)
+    solved = logistic_regression(x, labels, 3, 0.05)
+    torch.testing.assert_close(head(x).softmax(1), solved(x).softmax(1).float(), rtol=0, atol=1e-4)
+
+
+def test_an_mlp_sees_what_is_not_linear():
+    """The sign of a product: a linear map is at chance, one hidden layer is not."""
+    x = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
+    labels = (x.prod(1) > 0).long()
+    adam = Adam(lr=1e-2, schedule=Constant())
+    right = [
+        float((Trained(adam, 30, 50, hidden).fit(x, labels, 2)(x).argmax(1) == labels).float().mean())
+        for hidden in ((), (32,))
+    ]
+    assert right[0] < 0.65 and right[1] > 0.95
+
+
+def test_the_same_seed_gives_the_same_bits():
+    """Whatever torch's own generator is at; another seed gives others. What watches sees every epoch, in eval mode."""
+    x, labels = clouds(40, 3, 3)
+    seen = []
+    probe = Trained(epochs=2, batch_size=16, hidden=(8,))
+    first = probe.fit(x, labels, 3, seed=1, watch=lambda epoch, head: seen.append((epoch, head.training)))
+    state = torch.random.get_rng_state()
+    assert torch.equal(first(x), probe.fit(x, labels, 3, seed=1)(x))
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert not torch.equal(first(x), probe.fit(x, labels, 3, seed=2)(x))
+    assert seen == [(1, False), (2, False)]
+
+
+@pytest.mark.parametrize(("start", "spread"), [("normal", 0.02), ("glorot", math.sqrt(2 / 1010))])
+def test_the_start(start, spread):
+    """ISSL's normal and Keras's uniform numbers, with biases 0."""
+    layer = Trained(start=start).build(torch.zeros(5, 1000), 10, seed=0).net[0]
+    assert float(layer.weight.detach().std()) == pytest.approx(spread, rel=0.03) and not layer.bias.any()
+
+
+def test_a_batch_is_at_most_all_rows():
+    """A training set of less than a batch is one, also where the rest is dropped."""
+    x, labels = clouds(10, 3, 2)
+    head = Trained(epochs=1, batch_size=256, drop_last=True).fit(x, labels, 2)
+    assert not torch.equal(head.net[0].weight, Trained().build(x, 2, seed=0).net[0].weight)
+
+
+@pytest.mark.parametrize("values", [{"epochs": 0}, {"batch_size": 0}])
+def test_nothing_to_train_with(values):
+    with pytest.raises(ValueError, match="`epochs` .* and `batch_size` .* of a probe must be at least 1"):
+        Trained(**values)
