@@ -47,6 +47,13 @@ class Normalize(nn.Module):
         return (images - self.mean) / self.std
 
 
+class Grey(Normalize):
+    """Images of one channel as three that are alike, then normalised."""
+
+    def forward(self, images: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 3 h w"]:
+        return super().forward(images.expand(-1, 3, -1, -1))
+
+
 class Branch(nn.Module):
     """Encoder and projector as one network, the unit that moving averages copy: images to (h, z)."""
 

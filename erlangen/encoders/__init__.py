@@ -11,7 +11,7 @@ from erlangen.encoders.frozen import Frozen, Pixels
 from erlangen.encoders.resnet import NAMES, resnet
 from erlangen.encoders.small import Small
 from erlangen.names import lookup, unknown
-from erlangen.nets import Encoder, Normalize, differing
+from erlangen.nets import Encoder, Grey, Normalize, differing
 
 ENCODERS = {
     "small": "a convnet that trains in seconds on two CPU cores",
@@ -25,6 +25,7 @@ ENCODERS = {
     "efficientnet_v2_s": "EfficientNetV2-S as ReLIC takes it (torchvision)",
     "pixels": "no network: the image itself, the baseline of every table",
     "timm/NAME": "any model of timm, e.g. timm/vit_small_patch16_224",
+    "torchvision/NAME": "any classifier of torchvision without its last layer, e.g. torchvision/convnext_tiny",
 }
 STEMS = ("cifar", "issl", "imagenet")
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and standard deviation
@@ -48,7 +49,8 @@ def build_encoder(
     if channels == 3:
         mean, std = mean or IMAGENET[0], std or IMAGENET[1]
     mean, std = tuple(mean or (0.5,) * channels), tuple(std or (0.25,) * channels)
-    if not len(mean) == len(std) == channels or not min(std) > 0:
+    colours = 3 if channels == 1 and len(mean) == 3 else channels  # a grey image taken as three channels
+    if not len(mean) == len(std) == colours or not min(std) > 0:
         raise ValueError(
             f"`mean` (={mean}) and `std` (={std}) need one number for each of `channels` (={channels}), `std` above 0; "
             "None stands for the usual ones"
@@ -57,7 +59,7 @@ def build_encoder(
         stem = "cifar" if size == 32 else "imagenet"
     stem = stem or ("cifar" if size < 50 else "issl" if size < 100 else "imagenet")
     lookup("stem", stem, dict.fromkeys(STEMS))
-    normalize = Normalize(mean, std)
+    normalize = Normalize(mean, std) if colours == channels else Grey(mean, std)
     encoder: Encoder
     if name == "small":
         encoder = Small(normalize)
@@ -75,6 +77,10 @@ def build_encoder(
         from erlangen.encoders.timm import Timm
 
         encoder = Timm(name.removeprefix("timm/"), normalize, size)
+    elif name.startswith("torchvision/"):
+        from erlangen.encoders.pretrained import Torchvision
+
+        encoder = Torchvision(name.removeprefix("torchvision/"), None, normalize)
     else:
         raise unknown("encoder", name, ENCODERS)
     encoder.spec = {

@@ -18,7 +18,7 @@ def fitting(name: str, size: Sequence[int]) -> Iterator[None]:
         yield
     except AssertionError as error:
         raise ValueError(
-            f"encoder timm/{name} does not take images of {size[0]} x {size[1]} pixels ({error}): give it another size "
+            f"encoder {name} does not take images of {size[0]} x {size[1]} pixels ({error}): give it another size "
             "or take an encoder that takes any, as ResNets and timm/vit_small_patch16_224 do"
         ) from error
 
@@ -26,24 +26,24 @@ def fitting(name: str, size: Sequence[int]) -> Iterator[None]:
 class Timm(Encoder):
     """A timm model without its classifier; `features` are what its `forward_intermediates` gives, in maps."""
 
-    def __init__(self, name: str, normalize: Normalize, size: int) -> None:
+    def __init__(self, name: str, normalize: Normalize, size: int, pretrained: bool = False) -> None:
         super().__init__()
         import timm
 
         if not timm.is_model(name):
             raise unknown("timm model", name, get_close_matches(name, timm.list_models(), n=20, cutoff=0.0))
-        arguments = {"num_classes": 0, "in_chans": len(normalize.mean)}
+        arguments = {"num_classes": 0, "in_chans": len(normalize.mean), "pretrained": pretrained}
         # Vision transformers must know the size of the image, most of them take crops of others besides (padded to
         # whole patches, or of some sizes only); convnets need neither.
         known, others = {"img_size": size}, {"dynamic_img_size": True}
-        with fitting(name, (size, size)):
+        with fitting(f"timm/{name}", (size, size)):
             for sizes in ({**known, **others, "dynamic_img_pad": True}, {**known, **others}, known):
                 with suppress(TypeError):
                     self.model = timm.create_model(name, **sizes, **arguments)
                     break
             else:
                 self.model = timm.create_model(name, **arguments)
-        self.name, self.normalize = name, normalize
+        self.name, self.normalize = f"timm/{name}", normalize
         self.dim = getattr(self.model, "head_hidden_size", None) or self.model.num_features
         self.layers = tuple(info["module"] for info in self.model.feature_info)
 
