@@ -20,6 +20,14 @@ LONG = ("test_readme.py", "test_quickstart.py", "test_ranks.py", "test_engine.py
 BEGIN, END = "<!-- made by make matrix -->\n", "<!-- end -->\n"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def features_elsewhere(tmp_path_factory):
+    """What the command line keeps of features is not kept where the user's are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ERLANGEN_CACHE", str(tmp_path_factory.mktemp("features")))
+        yield
+
+
 @pytest.fixture
 def unchecked():
     """Without the checks, as a user has it, for what the library itself must refuse."""

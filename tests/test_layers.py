@@ -36,7 +36,8 @@ HOMES = {
     "data": {"torchvision", "sklearn", "PIL", "numpy"},
     "encoders": {"timm", "torchvision", "safetensors"},
     "recipes": {"safetensors"},
-    "report": {"matplotlib"},
+    "probes": {"safetensors"},
+    "report": {"matplotlib", "umap"},
     "slurm": {"submitit"},
     "track": {"wandb", "yaml"},
     "transforms": {"numpy"},
@@ -52,6 +53,7 @@ LAZY = {
     "PIL",
     "rich",
     "safetensors",
+    "umap",
 }  # inside functions only
 FILES = [path for path in ROOT.rglob("*.py") if path.relative_to(ROOT).parts[0] not in ("__init__.py", "__main__.py")]
 

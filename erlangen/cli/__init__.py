@@ -1,49 +1,36 @@
 """The command line: quickstart, train, replay, probe, measure, study, report, show, list."""
 
 import json
-import re
 import shlex
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
-
 from erlangen.cli.catalogue import first_line, run_list
-from erlangen.cli.options import List, Measure, Probe, Quickstart, Replay, Report, Show, Study, Subject, Train
+from erlangen.cli.naming import file_name
+from erlangen.cli.options import List, Measure, Probe, Quickstart, Replay, Report, Show, Study, Train
 from erlangen.cli.parsing import parsed
 from erlangen.cli.pictures import run_replay, run_show
+from erlangen.cli.probing import run_probe
 from erlangen.cli.progress import progress
+from erlangen.cli.sources import examined
 from erlangen.cli.training import run_train, status
-from erlangen.data import Data, open_dataset
-from erlangen.encoders import build_encoder, load_encoder
 from erlangen.measures import measure
-from erlangen.names import lookup, unknown
-from erlangen.nets import Encoder
-from erlangen.probes import probe
+from erlangen.names import lookup
 from erlangen.report import plots, run_report
 from erlangen.report.page import text_table
 from erlangen.studies import STUDIES
 from erlangen.studies.quickstart import quickstart
 
 
-def run_probe(args: list[str]) -> None:
-    command = parsed(Probe, args, "probe")
-    encoder, data, out = examined(command.subject)
-    result = probe(encoder, data, command.k, command.temperature, command.subject.seed)
-    (out / "probe.json").write_text(json.dumps(result, indent=2))
-    per_class = {str(i): accuracy for i, accuracy in enumerate(result["linear"]["per_class"])}
-    plots.save(plots.bars(per_class, f"{command.subject.encoder}: linear accuracy per class"), out / "probe.png")
-    print(text_table([{"probe": name, "accuracy": found["accuracy"]} for name, found in result.items()]))
-    print(f"protocol and plot: {out / 'probe.json'}, {out / 'probe.png'}")
-
-
 def run_measure(args: list[str]) -> None:
     command = parsed(Measure, args, "measure")
-    encoder, data, out = examined(command.subject)
-    results = measure(encoder, data, command.transforms, command.k, command.images, command.subject.seed)
+    what = examined(command.subject)
+    out = what.out
+    results = measure(what.encoder, what.data, command.transforms, command.k, command.images, command.subject.seed)
     before = json.loads((out / "measure.json").read_text()) if (out / "measure.json").exists() else {}
     (out / "measure.json").write_text(json.dumps({**before, **results}, indent=2))
     rows = []
@@ -52,33 +39,6 @@ def run_measure(args: list[str]) -> None:
         rows.append({"parameter": name, **{key: value for key, value in found.items() if isinstance(value, float)}})
     print(text_table(rows))
     print(f"curves and protocol: {out / 'measure.json'}, measure-NAME.png")
-
-
-def examined(subject: Subject) -> tuple[Encoder, Data, Path]:
-    """The encoder, the data that it is examined on, and the folder to write to."""
-    place = Path(subject.encoder)
-    name, root, size = subject.data, subject.data_root, subject.image_size
-    encoder = load_encoder(place) if place.is_dir() or place.suffix == ".safetensors" else None
-    if encoder and place.is_dir() and name is None:
-        values = json.loads((place / "recipe.json").read_text())["values"]
-        name, root = values["probe_data"] or values["data"], root or values["data_root"]
-    if encoder:
-        size = size or int(encoder.spec["size"])
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    data = open_dataset(name or "digits", root, size, device)
-    if encoder is None and (subject.encoder == "pixels" or subject.encoder.startswith("random:")):
-        torch.manual_seed(subject.seed)
-        encoder = build_encoder(subject.encoder.removeprefix("random:"), data.channels, data.size)
-    elif encoder is None:
-        raise unknown("encoder", subject.encoder, ["RUN_FOLDER", "FILE.safetensors", "pixels", "random:NAME"])
-    out = Path(subject.out or (place if place.is_dir() else f"runs/{file_name(place.stem)}"))
-    out.mkdir(parents=True, exist_ok=True)
-    return encoder.to(device), data, out
-
-
-def file_name(name: str) -> str:
-    """A name as part of a path: of letters, digits, and . _ + -, never a folder above."""
-    return re.sub(r"[^\w.+-]", "-", name).strip(".") or "unnamed"
 
 
 def run_quickstart(args: list[str]) -> None:
@@ -141,7 +101,9 @@ def main() -> None:
         print("\n".join(["usage: erlangen COMMAND [--help]", "", *lines]))
         return
     try:
-        lookup("command", name, COMMANDS)[0](args)
+        with warnings.catch_warnings():
+            warnings.showwarning = warned
+            lookup("command", name, COMMANDS)[0](args)
     except (ValueError, OSError) as error:
         refused(str(error))
     except (MemoryError, OverflowError, RuntimeError, TypeError) as error:
@@ -151,6 +113,11 @@ def main() -> None:
     except KeyboardInterrupt as error:
         print(f"\nerlangen: {str(error) or 'stopped'}", file=sys.stderr)
         sys.exit(status(error))
+
+
+def warned(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning in one line, for it is about the data and not about a line of code."""
+    print(f"erlangen: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def refused(why: str) -> NoReturn:

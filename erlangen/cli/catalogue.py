@@ -10,6 +10,7 @@ from erlangen.data import DATASETS
 from erlangen.encoders import ENCODERS
 from erlangen.methods import discover
 from erlangen.names import lookup
+from erlangen.probes import PROBES, PROTOCOLS
 from erlangen.recipes import RECIPES
 from erlangen.studies import STUDIES
 from erlangen.terms import discover as discover_terms
@@ -37,6 +38,8 @@ def catalogue() -> dict[str, Mapping[str, str]]:
         "transforms": {name: first_line(type(build_transform(name, 32))) for name in TRANSFORMS},
         "encoders": ENCODERS,
         "data": DATASETS,
+        "probes": {name: f"{called(one.probe)}: {one.source}" for name, one in PROBES.items()},
+        "protocols": {name: f"{called(one.probe)}: {one.source}" for name, one in PROTOCOLS.items()},
         "studies": {name: study.line for name, study in STUDIES.items()},
     }
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from erlangen.encoders.fused import How
+from erlangen.probes.features import Precision
 from erlangen.recipes import Recipe
 
 
@@ -28,7 +30,7 @@ class Subject:
     """What is examined, and on what."""
 
     encoder: Annotated[Positional[str], arg(metavar="ENCODER")]
-    """A run folder, a .safetensors file, `pixels`, or `random:NAME` for an encoder without training."""
+    """A run folder, a .safetensors file, timm/NAME, one of torchvision's (resnet50), `pixels`, or `random:NAME`."""
     data: str | None = None
     """Data set (see `erlangen list data`); for a run folder its own unless given, else digits."""
     data_root: str | None = None
@@ -42,13 +44,39 @@ class Subject:
 
 @dataclass(frozen=True)
 class Probe:
-    """How useful a frozen encoder is: kNN and linear accuracy. Writes probe.json and probe.png."""
+    """How useful a frozen encoder is. Writes probe.json, the fitted probes (probe-NAME.safetensors) and pictures."""
 
     subject: Annotated[Subject, arg(name="")]
+    probe: tuple[str, ...] = ()
+    """Any of `erlangen list probes`; knn and linear unless given, or ridge for numbers."""
+    protocol: str | None = None
+    """A published protocol, see `erlangen list protocols`."""
+    fuse: How = "cat"
+    """How encoders joined by + become one."""
+    projector_block: bool = False
+    """Take the first block of a run's projector along."""
+    target: str | None = None
+    """The latents that ridge, kernel-ridge and ericsson predict; landmarks where there are only such."""
+    budgets: tuple[float, ...] = ()
+    """Fractions of the train images that are labelled, e.g. 1 0.1 0.01 0.002."""
+    seeds: int | None = None
+    """Subsets and fits from so many seeds, beginning with --seed."""
     k: int = 20
-    """Nearest neighbours."""
+    """Nearest neighbours of knn."""
     temperature: float = 0.07
     """Of their votes."""
+    precision: Precision | None = None
+    """Of the features; the protocol's own unless given."""
+    cache: str | None = None
+    """Folder of extracted features, or `none`; $ERLANGEN_CACHE or ~/.cache/erlangen/features unless given."""
+    against: str | None = None
+    """Folder of another encoder that was probed: compare both on the same images."""
+    umap: bool = False
+    """Draw a map by UMAP too (pip install 'erlangen[umap]')."""
+    evaluate: bool = False
+    """Fit nothing: load the fitted probes and test them again."""
+    plots_only: bool = False
+    """Compute nothing: draw the pictures again."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +163,8 @@ class Show:
 
 @dataclass(frozen=True)
 class List:
-    """List what exists: recipes, methods, terms, transforms, encoders, data, studies."""
+    """List what exists: recipes, methods, terms, transforms, encoders, data, probes, protocols, studies."""
 
     kind: Annotated[Positional[str], arg(metavar="[KIND]")] = "all"
-    """`recipes`, `methods`, `terms`, `transforms`, `encoders`, `data`, `studies`, or all of them."""
+    """`recipes`, `methods`, `terms`, `transforms`, `encoders`, `data`, `probes`, `protocols`, `studies`, or all."""
     json: bool = False

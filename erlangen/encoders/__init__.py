@@ -1,13 +1,14 @@
 """Encoders by name, and as one file that needs nothing else."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from erlangen.encoders.cifar import NAMES as CIFAR
 from erlangen.encoders.cifar import cifar
 from erlangen.encoders.frozen import Frozen, Pixels
+from erlangen.encoders.fused import Fused, lookup_how
 from erlangen.encoders.resnet import NAMES, resnet
 from erlangen.encoders.small import Small
 from erlangen.names import lookup, unknown
@@ -94,6 +95,20 @@ def build_encoder(
     return encoder
 
 
+def rebuilt(spec: Mapping[str, str | int]) -> Encoder:
+    """A new encoder like the one whose `spec` this is, with new weights."""
+    if "parts" in spec:
+        return Fused([rebuilt(part) for part in json.loads(str(spec["parts"]))], lookup_how(str(spec["how"])))
+    return build_encoder(
+        str(spec["name"]),
+        int(spec["channels"]),
+        int(spec["size"]),
+        str(spec["stem"]),
+        json.loads(str(spec["mean"])),
+        json.loads(str(spec["std"])),
+    )
+
+
 def save_encoder(path: str | Path, encoder: Encoder) -> None:
     """Weights and, as metadata, all that `load_encoder` needs to build the network again."""
     from safetensors.torch import save_file
@@ -123,14 +138,7 @@ def load_encoder(path: str | Path) -> Encoder:
         raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
     if not {"name", "channels", "size", "stem", "mean", "std"} <= spec.keys():
         raise ValueError(f"{path} does not say which encoder it holds: it was not written by `save_encoder`")
-    encoder = build_encoder(
-        spec["name"],
-        int(spec["channels"]),
-        int(spec["size"]),
-        spec["stem"],
-        json.loads(spec["mean"]),
-        json.loads(spec["std"]),
-    )
+    encoder = rebuilt(spec)
     if wrong := differing(encoder.state_dict(), weights):
         raise ValueError(f"{path} does not fit {spec['name']}: they differ in {wrong}")
     encoder.load_state_dict(weights)

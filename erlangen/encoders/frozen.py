@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from erlangen.nets import Encoder
@@ -45,13 +45,16 @@ class Frozen(Encoder):
 
 @torch.no_grad()
 def represent(
-    encoder: torch.nn.Module, images: Shaped[Tensor, "n c h w"], batch_size: int = 512
+    encoder: torch.nn.Module,
+    images: Shaped[Tensor, "n c h w"],
+    batch_size: int = 512,
+    names: Int[Tensor, " n"] | None = None,
 ) -> Float[Tensor, "n d"]:
     """What the encoder makes of images (uint8, or float in [0, 1]), in eval mode, without gradient.
 
     Computed where the encoder is and in its precision, returned where the images are, in float32 at least; each module
     is given back in the mode that it had.
-    `ValueError` if a representation is not finite.
+    `ValueError` if a representation is not finite: it tells the first image, by its number among `names`.
     """
     training = [module for module in encoder.modules() if module.training]
     encoder.eval()
@@ -63,6 +66,11 @@ def represent(
             module.training = True
     h = torch.cat(parts).to(images.device)
     h = h if h.dtype == torch.float64 else h.float()
-    if not bool(h.isfinite().all()):
-        raise ValueError("the encoder gives representations that are not finite: its training diverged")
+    if not bool((finite := h.isfinite().flatten(1).all(1)).all()):
+        first = int((~finite).nonzero()[0])
+        raise ValueError(
+            "the encoder gives representations that are not finite, of image "
+            f"{first if names is None else int(names[first])} "
+            f"first, of {int((~finite).sum())} of {len(h)}: its training diverged, or its precision is too low"
+        )
     return h

@@ -1,5 +1,6 @@
 """Several encoders as one: their features side by side, added, or averaged."""
 
+import json
 from collections.abc import Sequence
 from typing import Literal
 
@@ -13,9 +14,15 @@ from erlangen.nets import Encoder
 How = Literal["cat", "add", "mean"]
 
 
+def lookup_how(how: str) -> How:
+    """The same; `ValueError` if there is no such fusion."""
+    known: dict[str, How] = {"cat": "cat", "add": "add", "mean": "mean"}
+    return lookup("fusion", how, known)
+
+
 def fused_width(widths: Sequence[int], how: How) -> int:
     """How many numbers `fuse` makes of parts of these widths; `ValueError` where it cannot."""
-    lookup("fusion", how, dict.fromkeys(("cat", "add", "mean")))
+    lookup_how(how)
     if not widths:
         raise ValueError("there is nothing to fuse: give at least one encoder")
     if how == "cat":
@@ -43,6 +50,9 @@ class Fused(Encoder):
         super().__init__()
         self.dim = fused_width([encoder.dim for encoder in encoders], how)
         self.encoders, self.how = nn.ModuleList(encoders), how
+        if all(encoder.spec for encoder in encoders):
+            parts = json.dumps([dict(encoder.spec) for encoder in encoders])
+            self.spec = {**encoders[0].spec, "name": "fused", "parts": parts, "how": how}
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         return fuse([encoder(images) for encoder in self.encoders], self.how)

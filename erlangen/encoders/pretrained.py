@@ -129,3 +129,18 @@ def known_torchvision(model: str) -> str:
     if model not in known:
         raise unknown("torchvision model", model, get_close_matches(model, known, n=20, cutoff=0.0))
     return model
+
+
+def published_size(name: str) -> int:
+    """The size of the images that such weights were made for; `ValueError` for names that do not exist."""
+    if name.startswith("timm/"):
+        return int(timm_weights(name.removeprefix("timm/")).input_size[-1])
+    model, _, version = name.removeprefix("torchvision/").partition(".")
+    return int(torchvision_weights(model, version).transforms().crop_size[0])
+
+
+def is_published(name: str) -> bool:
+    """Whether the name is that of weights which timm or torchvision might have."""
+    from torchvision import models
+
+    return name.startswith(("timm/", "torchvision/")) or name.partition(".")[0] in models.list_models(models)

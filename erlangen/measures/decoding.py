@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from erlangen.measures.intervals import Weights, mean, with_intervals
 from erlangen.measures.steer import components
 from erlangen.solvers import perceptron, r2_scores, ridge_of_versions
+from erlangen.solvers.intervals import Weights, mean, with_intervals
 from erlangen.spaces import SO3, Cyclic, Space, Switch
 from erlangen.views import View
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from erlangen.encoders.frozen import represent
 from erlangen.measures.decoding import MULTIPLIED, WIDEST, Probe, decoded
-from erlangen.measures.intervals import DRAWS, Weights, mean, with_intervals
 from erlangen.measures.prediction import HITS, agreement, chance, explained, retrieval, rotation_error
 from erlangen.measures.steer import bilinear, components
 from erlangen.names import lookup, unknown
+from erlangen.solvers.intervals import DRAWS, Weights, mean, with_intervals
 from erlangen.spaces import SO3, Choice, Seed
 from erlangen.views import View
 

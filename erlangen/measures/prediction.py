@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from erlangen.measures.intervals import Weights, mean
+from erlangen.solvers.intervals import Weights, mean
 
 HITS = (1, 2, 5, 10)
 TIE = 1e-6  # distances on the unit sphere that differ by less are equal: float32 tells no more

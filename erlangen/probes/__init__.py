@@ -1,22 +1,19 @@
-"""How useful a frozen encoder is."""
+"""How useful a frozen encoder is: probes whose numbers come with everything that they depend on."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import nn
 
-from erlangen.data.base import Data, Source, batches
-from erlangen.encoders.frozen import represent
-from erlangen.solvers import classifier, knn_accuracy
+from erlangen.data.base import Data, Source
+from erlangen.names import lookup
+from erlangen.probes.experiment import examine
+from erlangen.probes.features import Features, Preparation, features
+from erlangen.probes.protocols import PROBES, PROTOCOLS, Named
+from erlangen.probes.uncertainty import paired
 
-
-def features(
-    encoder: nn.Module, split: Source, index: Int[Tensor, " k"] | None = None, size: int = 512
-) -> Float[Tensor, "k d"]:
-    """What the encoder makes of a split's images, or of those at these places, `size` at a time: all need no room."""
-    index = torch.arange(len(split)) if index is None else index
-    return torch.cat([represent(encoder, batch.images) for batch in batches(split, index, size)])
+__all__ = ["PROBES", "PROTOCOLS", "Named", "Preparation", "features", "labelled", "paired", "probe"]
 
 
 def labelled(data: Data) -> tuple[Source, Source]:
@@ -26,32 +23,35 @@ def labelled(data: Data) -> tuple[Source, Source]:
     return data.train, data.test
 
 
-def probe(encoder: nn.Module, data: Data, k: int = 20, temperature: float = 0.07, seed: int = 0) -> dict[str, Any]:
-    """Accuracies of the frozen encoder on the test images of `data`: `knn` and `linear`, each with its protocol.
+def named(probes: Sequence[str] | Mapping[str, Named]) -> dict[str, Named]:
+    """Probes and protocols by their names; those that are given as they are stay so."""
+    if isinstance(probes, Mapping):
+        return dict(probes)
+    known = {**PROBES, **PROTOCOLS}
+    return {name: lookup("probe", name, known) for name in probes}
 
-    `knn`: `k` neighbours by cosine, weighted by exp(similarity / `temperature`). `linear`: logistic regression on
-    standardised features, its penalty chosen on a fifth of the train images, never on test.
+
+def probe(
+    encoder: nn.Module,
+    data: Data,
+    probes: Sequence[str] | Mapping[str, Named] = ("knn", "linear"),
+    seed: int = 0,
+    seeds: int | None = None,
+    budgets: Sequence[float] | None = None,
+    target: str | None = None,
+    cache: Path | None = None,
+) -> dict[str, dict[str, Any]]:
+    """What probes find in the features of an encoder, in eval mode, on the test images of `data`, by name.
+
+    Each with `accuracy`, `mean_per_class` and `per_class` (or `r2`, and for landmarks `nme` and `pck`), `interval`
+    (95 % bootstrap over test images), `seeds` (mean and standard error), `runs` (every seed and label budget), and
+    `protocol`: all that the number depends on.
+
+    `probes` are names of `PROBES` or `PROTOCOLS`, or your own as {name: Named(...)}. Subsets of the labels of the sizes
+    `budgets` (fractions), and what is random in a probe, follow from `seed` and the `seeds` - 1 after it. `target`
+    names the latents that probes of numbers predict. In the folder `cache`, if given, features are kept.
     """
-    train, test = labelled(data)
-    assert train.labels is not None and test.labels is not None
-    bank, x = features(encoder, train), features(encoder, test)
-    linear = classifier(bank, train.labels, seed=seed)
-    shared = {"features": "encoder, eval mode, float32", "train": len(bank), "test": len(x), "data": data.name}
-    predicted = linear(x).argmax(1)
-    kinds = range(linear.bias.numel())
+    source = Features(encoder, data, cache)
     return {
-        "knn": {
-            "accuracy": knn_accuracy(bank, train.labels, x, test.labels, k, temperature),
-            "protocol": {"k": min(k, len(bank)), "temperature": temperature, "similarity": "cosine", **shared},
-        },
-        "linear": {
-            "accuracy": linear.accuracy(x, test.labels),
-            "per_class": [float((predicted[test.labels == c] == c).double().mean().nan_to_num()) for c in kinds],
-            "protocol": {
-                "solver": "multinomial logistic regression, L-BFGS, float64, standardised features",
-                "penalty": linear.penalty,
-                "selection": f"penalty by cross-entropy on a fifth of the train images, seed {seed}; refitted on all",
-                **shared,
-            },
-        },
+        name: examine(name, one, source, seed, seeds, budgets, target).report for name, one in named(probes).items()
     }

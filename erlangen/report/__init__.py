@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from erlangen.journal import read
-from erlangen.report import page, plots
+from erlangen.report import page, plots, probing
 from erlangen.report.eigenspace import eigenspace_figure
 
 
@@ -25,8 +25,7 @@ def run_report(folder: Path) -> Path:
         parts += [page.heading("Eigenspace"), plots.tag(figure, "eigenspace of the predictor")]
     if (folder / "probe.json").exists():
         probed = json.loads((folder / "probe.json").read_text())
-        rows = [{"probe": kind, "accuracy": result["accuracy"]} for kind, result in probed.items()]
-        parts += [page.heading("Probes"), page.table(rows)]
+        parts += [page.heading("Probes"), page.table(probing.rows(probed))]
         parts += [page.definitions({kind: result["protocol"] for kind, result in probed.items()})]
     if (folder / "measure.json").exists():
         parts.append(page.heading("Measures"))

@@ -13,7 +13,7 @@ from erlangen.solvers.classify import (
 from erlangen.solvers.hinge import support_vectors
 from erlangen.solvers.kernel import Kernel, kernel_ridge
 from erlangen.solvers.linear import PENALTIES, Linear, held_out, ridge, ridge_of_versions, standardisation
-from erlangen.solvers.neighbours import knn_accuracy, knn_predict, nearest
+from erlangen.solvers.neighbours import check_neighbours, knn_accuracy, knn_predict, knn_votes, nearest
 from erlangen.solvers.perceptron import perceptron
 from erlangen.solvers.scores import r2, r2_scores
 
@@ -24,6 +24,7 @@ __all__ = [
     "Linear",
     "accuracy",
     "calibrated",
+    "check_neighbours",
     "classifier",
     "cross_validated",
     "folds_of",
@@ -31,6 +32,7 @@ __all__ = [
     "kernel_ridge",
     "knn_accuracy",
     "knn_predict",
+    "knn_votes",
     "logistic_path",
     "logistic_regression",
     "mean_per_class",

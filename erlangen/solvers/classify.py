@@ -59,22 +59,23 @@ def cross_validated(
     x: Float[Tensor, "n d"],
     labels: Int[Tensor, " n"],
     classes: int,
-    penalties: Sequence[float],
+    decays: Sequence[float],
     folds: int = 5,
     seed: int = 0,
     score: Score = accuracy,
     iterations: int = 1000,
 ) -> Float[Tensor, "f p"]:
-    """The score of each penalty on each fold by a logistic regression on the others, features as they are.
+    """The score of each decay on each fold by a logistic regression on the others, features as they are.
 
-    All penalties are solved together, in the precision of x. The same folds for all, so that they can be compared; the
-    penalty is that of the mean objective, as in `logistic_path`.
+    The SUM of the cross-entropies + decay/2 |weight|^2: scikit-learn's C is 1 / decay. All are solved together, in the
+    precision of x, on the same folds, so that they can be compared.
     """
     given, scores = basis(x), []
     for held in folds_of(len(x), folds, seed):
         held = held.to(x.device)
         rows = torch.ones(len(x), dtype=torch.bool, device=x.device).index_fill_(0, held, False).nonzero().flatten()
         tolerance = 1e-12 if x.dtype == torch.float64 else 1e-8
+        penalties = [decay / len(rows) for decay in decays]
         weight, bias = solve(given, rows, labels[rows], classes, penalties, iterations, tolerance)
         product = torch.addmm(bias.flatten(), given.rotated[held], weight.flatten(1))
         scores.append(score(product.view(len(held), *bias.shape).argmax(2), labels[held]))

@@ -36,6 +36,30 @@ def nearest(
     return torch.cat([values for values, _ in found]), torch.cat([index for _, index in found])
 
 
+def check_neighbours(k: int, temperature: float) -> None:
+    if k < 1 or not temperature > 0:
+        raise ValueError(f"nearest neighbours need `k` (={k}) >= 1 and `temperature` (={temperature}) > 0")
+
+
+def knn_votes(
+    bank: Float[Tensor, "n d"],
+    bank_labels: Int[Tensor, " n"],
+    x: Float[Tensor, "m d"],
+    k: int = 20,
+    temperature: float = 0.07,
+) -> Float[Tensor, "m c"]:
+    """For every class, weighted nearest neighbours (Wu et al. 2018, arXiv:1805.01978): cosine s votes with exp(s / T).
+
+    Divided by the vote of the nearest, so that nothing overflows. `ValueError` unless `k` is at least 1 and
+    `temperature` above 0. More neighbours than there are means all.
+    """
+    check_neighbours(k, temperature)
+    similarity, index = nearest(bank, x, min(k, len(bank)))
+    votes = torch.zeros(len(x), int(bank_labels.max()) + 1, dtype=similarity.dtype, device=x.device)
+    weights = ((similarity - similarity[:, :1]) / temperature).exp()
+    return votes.scatter_add_(1, bank_labels[index], weights)
+
+
 def knn_predict(
     bank: Float[Tensor, "n d"],
     bank_labels: Int[Tensor, " n"],
@@ -43,16 +67,8 @@ def knn_predict(
     k: int = 20,
     temperature: float = 0.07,
 ) -> Int[Tensor, " m"]:
-    """Weighted nearest neighbours (Wu et al. 2018, arXiv:1805.01978): cosine similarity s votes with exp(s / T).
-
-    `ValueError` unless `k` is at least 1 and `temperature` above 0. More neighbours than there are means all.
-    """
-    if k < 1 or not temperature > 0:
-        raise ValueError(f"nearest neighbours need `k` (={k}) >= 1 and `temperature` (={temperature}) > 0")
-    similarity, index = nearest(bank, x, min(k, len(bank)))
-    votes = torch.zeros(len(x), int(bank_labels.max()) + 1, dtype=similarity.dtype, device=x.device)
-    weights = ((similarity - similarity[:, :1]) / temperature).exp()  # the nearest has 1: no overflow
-    return votes.scatter_add_(1, bank_labels[index], weights).argmax(1)
+    """The class with most of the `knn_votes`."""
+    return knn_votes(bank, bank_labels, x, k, temperature).argmax(1)
 
 
 def knn_accuracy(

@@ -20,7 +20,6 @@ from torch import Tensor
 from erlangen import losses
 from erlangen.data import Data, Source, open_dataset
 from erlangen.encoders.frozen import represent
-from erlangen.measures.intervals import mean, with_intervals
 from erlangen.methods.duet import DUET
 from erlangen.methods.essl import ESSL
 from erlangen.methods.simclr import SimCLR
@@ -30,6 +29,7 @@ from erlangen.probes import decode
 from erlangen.recipes.base import Recipe, Run
 from erlangen.report import page, plots
 from erlangen.report.grids import grid
+from erlangen.solvers.intervals import mean, with_intervals
 from erlangen.spaces import Circle, Interval
 from erlangen.studies.grid import Numbers, cells, made, shown, spread
 from erlangen.train import Observer, TrainConfig

@@ -214,7 +214,7 @@ def test_ctrl_c_outside_the_loop_says_how_to_go_on(erlangen, monkeypatch):
     assert status == 130 and err.endswith(
         "stopped; go on with: erlangen train simclr --train.epochs 1 --out x --resume\n"
     )
-    monkeypatch.setattr("erlangen.cli.probe", mock.Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr("erlangen.cli.probing.examine", mock.Mock(side_effect=KeyboardInterrupt))
     assert erlangen("probe", "pixels", "--out", "x")[::2] == (130, "\nerlangen: stopped\n")
 
 
@@ -389,11 +389,14 @@ def test_show_takes_a_photograph(erlangen):
     assert red > 150 and green < 80 and blue < 80
 
 
+KINDS = {"recipes", "methods", "terms", "transforms", "encoders", "data", "probes", "protocols", "studies"}
+
+
 def test_list_and_show_print_json(erlangen):
     """`list --json` is the catalogue, all of it or one kind; `show` has every value of a recipe."""
     status, out, _ = erlangen("list", "--json")
     every = strict(out)
-    assert status == 0 and set(every) == {"recipes", "methods", "terms", "transforms", "encoders", "data", "studies"}
+    assert status == 0 and set(every) == KINDS
     assert all(text and "\n" not in text for kind in every.values() for text in kind.values())
     assert strict(erlangen("list", "recipes", "--json")[1]) == {"recipes": every["recipes"]}
     plain = erlangen("list")[1]
@@ -421,9 +424,17 @@ def test_probe_measure_and_report_write_their_files(run, erlangen):
     assert all(found["protocol"]["data"] == "digits" for found in (*probed.values(), *measured.values()))
     assert list(measured) == ["rotation", "color.hue"]
     assert all(len(curve) == 3 for found in measured.values() for curve in found["curves"].values())
-    pictures = {"probe.png", "measure-rotation.png", "measure-color.hue.png"}
+    pictures = {
+        "probe.png",
+        "probe-knn.png",
+        "probe-linear.png",
+        "probe-map.png",
+        "measure-rotation.png",
+        "measure-color.hue.png",
+    }
     after = content(run)
-    assert set(after) - set(before) == {"probe.json", "measure.json", *pictures}
+    fitted = {"probe-knn.safetensors", "probe-linear.safetensors", "probe-map.safetensors"}
+    assert set(after) - set(before) == {"probe.json", "measure.json", *fitted, *pictures}
     assert all(is_png(after[name]) for name in pictures) and all(after[name] == before[name] for name in before)
     assert content(Path.cwd()) == {}
     assert erlangen("report", run)[:2] == (0, f"{run / 'report.html'}\n")

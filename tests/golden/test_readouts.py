@@ -3,7 +3,7 @@
 import torch
 from vectors import cases, check_close
 
-from erlangen.probes.protocols import ericsson_decays
+from erlangen.probes.ericsson import decays_of
 from erlangen.solvers import kernel_ridge, logistic_path, r2, ridge
 
 CLAIMS = {
@@ -41,7 +41,7 @@ def test_ridge(case):
 def test_decays(case):
     """The range of both sweeps, for every number of encoders in the file."""
     for extra, decays in case.under("wd_range_c").items():
-        check_close(torch.tensor(ericsson_decays(int(extra))), decays, rtol=1e-6, atol=0)
+        check_close(torch.tensor(decays_of(int(extra))), decays, rtol=1e-6, atol=0)
 
 
 @cases("inv_readout_kernelridge*.npz", r"(\w*?)gammas")

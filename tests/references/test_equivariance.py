@@ -8,9 +8,9 @@ import torch
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
-from erlangen.measures.intervals import mean, with_intervals
 from erlangen.measures.steer import bilinear, components
 from erlangen.solvers import PENALTIES, held_out, perceptron, r2, r2_scores, ridge_of_versions
+from erlangen.solvers.intervals import mean, with_intervals
 from erlangen.spaces import SO3, Interval
 from erlangen.views import View
 

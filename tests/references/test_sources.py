@@ -10,7 +10,7 @@ import timm
 import torch
 from torchvision import models
 
-from erlangen.encoders import load_encoder, save_encoder
+from erlangen.encoders import build_encoder, load_encoder, save_encoder
 from erlangen.encoders.frozen import Pixels
 from erlangen.encoders.fused import Fused, fuse
 from erlangen.encoders.pretrained import pretrained
@@ -218,3 +218,12 @@ def test_a_file_that_is_no_download_of_that_name(monkeypatch):
         monkeypatch.setattr(models.WeightsEnum, "get_state_dict", fail)
         with pytest.raises(kind, match=message):
             pretrained("mobilenet_v3_small")
+
+
+def test_a_fusion_is_saved_and_loaded(tmp_path):
+    """As one file: the parts in their order, and how they were fused."""
+    parts = [build_encoder("small", 3, 32), build_encoder("pixels", 3, 32)]
+    fused = Fused(parts, "cat").eval()
+    save_encoder(tmp_path / "fused.safetensors", fused)
+    again = load_encoder(tmp_path / "fused.safetensors")
+    assert torch.equal(again(images()), fused(images())) and again.spec == fused.spec

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from erlangen.optim import SGD, Adam, Constant, Cosine
-from erlangen.probes.trained import Trained
+from erlangen.probes.base import Sample
+from erlangen.probes.trained import Descent, Head, Trained
 from erlangen.solvers import logistic_regression
 from erlangen.views import generator
 
@@ -19,14 +20,20 @@ def clouds(n: int, d: int, classes: int, seed: int = 0) -> tuple[torch.Tensor, t
     return torch.randn(n, d, generator=g) + centres[labels], labels
 
 
+def fitted(probe: Trained, x: torch.Tensor, labels: torch.Tensor, classes: int, seed: int = 0) -> Head:
+    model = probe.fit(Sample(x, labels, classes), None, seed).model
+    assert isinstance(model, Head)
+    return model
+
+
 @pytest.mark.parametrize("drop_last", [False, True])
 @pytest.mark.parametrize("clip", [None, 1e-3])
 def test_sgd_written_out(drop_last, clip):
     """Momentum, decay, cosine by step, entries of the gradient cut off, with and without the last part of an epoch."""
     x, labels = clouds(23, 4, 3)
     optim = SGD(lr=0.5, momentum=0.9, weight_decay=0.01, schedule=Cosine())
-    probe = Trained(optim, epochs=3, batch_size=5, drop_last=drop_last, clip=clip)
-    found = probe.fit(x, labels, 3, seed=4)
+    probe = Trained(Descent(optim, epochs=3, batch_size=5, drop_last=drop_last, clip=clip))
+    found = fitted(probe, x, labels, 3, seed=4)
     start = probe.build(x, 3, seed=4).net[0]
     w, b = start.weight.detach().clone(), start.bias.detach().clone()
     velocity, per_epoch = [torch.zeros_like(w), torch.zeros_like(b)], 4 if drop_last else 5
@@ -50,7 +57,7 @@ def test_it_ends_where_the_problem_is_solved():
     x, labels = clouds(60, 3, 3)
     x = x * torch.tensor([1.0, 50.0, 0.02]) + 7
     optim = SGD(lr=1.0, momentum=0.9, weight_decay=0.05, decayed="matrices", schedule=Constant())
-    head = Trained(optim, epochs=500, batch_size=60, standardise=True).fit(x, labels, 3)
+    head = fitted(Trained(Descent(optim, epochs=500, batch_size=60), standardise=True), x, labels, 3)
     solved = logistic_regression(x, labels, 3, 0.05)
     torch.testing.assert_close(head(x).softmax(1), solved(x).softmax(1).float(), rtol=0, atol=1e-4)
 
@@ -61,26 +68,40 @@ def test_an_mlp_sees_what_is_not_linear():
     labels = (x.prod(1) > 0).long()
     adam = Adam(lr=1e-2, schedule=Constant())
     right = [
-        float((Trained(adam, 30, 50, hidden).fit(x, labels, 2)(x).argmax(1) == labels).float().mean())
+        float((fitted(Trained(Descent(adam, 30, 50), hidden), x, labels, 2)(x).argmax(1) == labels).float().mean())
         for hidden in ((), (32,))
     ]
     assert right[0] < 0.65 and right[1] > 0.95
 
 
 def test_the_same_seed_gives_the_same_bits():
-    """Whatever torch's own generator is at; another seed gives others. What watches sees every epoch, in eval mode."""
+    """Whatever torch's own generator is at, which stays there; another seed gives others."""
     x, labels = clouds(40, 3, 3)
-    seen = []
-    probe = Trained(epochs=2, batch_size=16, hidden=(8,))
-    first = probe.fit(x, labels, 3, seed=1, watch=lambda epoch, head: seen.append((epoch, head.training)))
-    state = torch.random.get_rng_state()
-    assert torch.equal(first(x), probe.fit(x, labels, 3, seed=1)(x))
+    probe = Trained(Descent(epochs=2, batch_size=16), hidden=(8,))
+    first, state = fitted(probe, x, labels, 3, seed=1), torch.random.get_rng_state()
+    assert torch.equal(first(x), fitted(probe, x, labels, 3, seed=1)(x)) and not first.training
     assert torch.equal(state, torch.random.get_rng_state())
-    assert not torch.equal(first(x), probe.fit(x, labels, 3, seed=2)(x))
-    assert seen == [(1, False), (2, False)]
+    assert not torch.equal(first(x), fitted(probe, x, labels, 3, seed=2)(x))
 
 
-@pytest.mark.parametrize(("start", "spread"), [("normal", 0.02), ("glorot", math.sqrt(2 / 1010))])
+def test_the_best_epoch_on_test_says_so():
+    """As good as the best of runs that end after each epoch; without test images it cannot be."""
+    (x, labels), (new, truth) = clouds(30, 6, 3), clouds(50, 6, 3, seed=1)
+    train, test = Sample(x, labels, 3), Sample(new, truth, 3)
+    optim = SGD(lr=3.0, weight_decay=0.0, schedule=Constant())
+
+    def right(model) -> float:
+        return float((model(new).argmax(1) == truth).double().mean())
+
+    found = Trained(Descent(optim, 6, 10), best_on_test=True).fit(train, test, seed=0)
+    ends = [right(fitted(Trained(Descent(optim, epochs, 10)), x, labels, 3)) for epochs in range(1, 7)]
+    assert len(set(ends)) > 1 and right(found.model) == max(ends)
+    assert found.told == {"selection": "the best epoch ON TEST", "epoch": ends.index(max(ends)) + 1}
+    with pytest.raises(ValueError, match="the best epoch chooses on the test images: give them"):
+        Trained(best_on_test=True).fit(train, None, seed=0)
+
+
+@pytest.mark.parametrize(("start", "spread"), [(0.02, 0.02), (0.01, 0.01), ("glorot", math.sqrt(2 / 1010))])
 def test_the_start(start, spread):
     """ISSL's normal and Keras's uniform numbers, with biases 0."""
     layer = Trained(start=start).build(torch.zeros(5, 1000), 10, seed=0).net[0]
@@ -90,11 +111,11 @@ def test_the_start(start, spread):
 def test_a_batch_is_at_most_all_rows():
     """A training set of less than a batch is one, also where the rest is dropped."""
     x, labels = clouds(10, 3, 2)
-    head = Trained(epochs=1, batch_size=256, drop_last=True).fit(x, labels, 2)
+    head = fitted(Trained(Descent(epochs=1, batch_size=256, drop_last=True)), x, labels, 2)
     assert not torch.equal(head.net[0].weight, Trained().build(x, 2, seed=0).net[0].weight)
 
 
 @pytest.mark.parametrize("values", [{"epochs": 0}, {"batch_size": 0}])
 def test_nothing_to_train_with(values):
     with pytest.raises(ValueError, match="`epochs` .* and `batch_size` .* of a probe must be at least 1"):
-        Trained(**values)
+        Descent(**values)
