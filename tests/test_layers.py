@@ -33,7 +33,7 @@ FORBIDDEN = {
 EVERYWHERE = {"torch", "jaxtyping"}
 HOMES = {
     "cli": {"tyro", "rich"},
-    "data": {"torchvision", "sklearn", "PIL", "numpy"},
+    "data": {"torchvision", "sklearn", "scipy", "PIL", "numpy"},
     "encoders": {"timm", "torchvision", "safetensors"},
     "recipes": {"safetensors"},
     "probes": {"safetensors"},
@@ -49,6 +49,7 @@ LAZY = {
     "torchvision",
     "timm",
     "sklearn",
+    "scipy",
     "matplotlib",
     "PIL",
     "rich",

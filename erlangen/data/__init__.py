@@ -12,9 +12,11 @@ from torch import Tensor
 from erlangen.data.arrays import STL10, idx, stl10
 from erlangen.data.base import Data, Source, Split
 from erlangen.data.causal3dident import renderings
+from erlangen.data.landmarks import celeba, faces_300w, leeds_sports_pose
 from erlangen.data.shapes import UPRIGHT, draw_shapes
 from erlangen.data.shapes3d import draw_shapes3d
 from erlangen.data.streamed import Streamed
+from erlangen.data.tasks import caltech101, flowers
 from erlangen.data.threediebench import objects
 from erlangen.data.trees import folder, imagenet, tiny_imagenet
 from erlangen.names import unknown
@@ -36,6 +38,13 @@ DATASETS = {
     "stl10-train+unlabeled": "both, without labels",
     "imagenet": "photographs of 1,000 classes, streamed from their files, at 224 px (a local copy)",
     "imagenet-native": "the same, at their own sizes besides: views are made from those, one by one",
+    "caltech101": "objects of 102 classes, 30 of each to train on, streamed, at 224 px (a local copy)",
+    "caltech101:distinct": "the same, no image more than once",
+    "flowers": "flowers of 102 classes, streamed, at 224 px (a local copy)",
+    "300w": "faces with 68 landmarks, streamed, at 224 px (a local copy)",
+    "celeba": "faces with 5 landmarks, in whole pixels, streamed, at 224 px (a local copy)",
+    "celeba:exact": "the same, with fractions of pixels",
+    "leeds-sports-pose": "people with 14 joints, streamed, at 224 px (a local copy)",
     "causal3dident": "renderings of 7 objects with ten known latents, streamed, at 224 px (a local copy)",
     "3diebench": "52,472 objects, two views of each at a time, with latents, streamed, 256 px (a local copy)",
     "3diebench:VIEWS": "the same, so many views of an object at a time",
@@ -48,6 +57,15 @@ PROCEDURAL: Mapping[str, Callable[..., tuple[Split, Split]]] = {
     "shapes": draw_shapes,
     "shapes-upright": partial(draw_shapes, fixed=UPRIGHT),
     "shapes3d": draw_shapes3d,
+}
+TASKS: Mapping[str, Callable[[Path, int], Data]] = {
+    "caltech101": partial(caltech101, "caltech101"),
+    "caltech101:distinct": partial(caltech101, "caltech101:distinct"),
+    "flowers": flowers,
+    "300w": faces_300w,
+    "celeba": partial(celeba, "celeba"),
+    "celeba:exact": partial(celeba, "celeba:exact"),
+    "leeds-sports-pose": leeds_sports_pose,
 }
 FOLDERS = ("folder", "native", "stream", "stream-native")
 TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
@@ -70,6 +88,8 @@ def open_dataset(
         data = folder(Path(path).expanduser(), image_size or 64, kind)
     elif name in ("imagenet", "imagenet-native"):
         data = imagenet(name, place, image_size or 224)
+    elif name in TASKS:
+        data = TASKS[name](place, image_size or 224)
     elif name == "tiny-imagenet":
         data = tiny_imagenet(place, image_size or 64)
     elif name == "causal3dident":
@@ -113,6 +133,8 @@ def from_torchvision(name: str, root: Path) -> Data:
         from torchvision import datasets
     except (ImportError, RuntimeError) as error:
         raise ValueError(f"data set {name!r} needs torchvision, which cannot be imported here: {error}") from error
+    own = root / TORCHVISION[name]  # a folder for each set
+    root = own if (own / "cifar-10-batches-py").is_dir() or (own / "cifar-100-python").is_dir() else root
     splits = []
     for train in (True, False):
         try:

@@ -6,22 +6,18 @@ published. Nothing here depends on the ranges.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
-from erlangen.data.base import Data, Split
+from erlangen.data.base import Data
 from erlangen.data.files import absent, class_of, images_below
-from erlangen.data.streamed import Streamed
+from erlangen.data.streamed import WithLatents
 from erlangen.spaces import SO3, Circle, Interval, Space
 from erlangen.spaces.rotations import from_euler
-from erlangen.views import Batch
 
 Table = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 CLASSES = ("teapot", "hare", "dragon", "cow", "armadillo", "horse", "head")  # in the order of their folders
@@ -38,25 +34,6 @@ SPACES: Mapping[str, Space] = MappingProxyType(
         "background": Circle(period=1.0),
     }
 )
-
-
-@dataclass(eq=False)
-class WithLatents(Streamed):
-    """Streamed images whose latents are known."""
-
-    latents: Mapping[str, Float[Tensor, "n _"]] = field(default_factory=dict)
-
-    def to(self, device: torch.device | str) -> "WithLatents":
-        latents = {name: p.to(device) for name, p in self.latents.items()}
-        labels = None if self.labels is None else self.labels.to(device)
-        return replace(self, labels=labels, device=torch.device(device), latents=latents)
-
-    def take(self, index: Int[Tensor, " k"], then: Int[Tensor, " _"] | None = None) -> Batch:
-        batch = super().take(index, then)
-        return replace(batch, latents={name: p[batch.index] for name, p in self.latents.items()})
-
-    def in_memory(self) -> Split:
-        return replace(super().in_memory(), latents=self.latents)
 
 
 def renderings(root: Path, size: int) -> Data:

@@ -1,18 +1,18 @@
 """Images that stay in their files: they are decoded when they are taken, and the next ones while a step computes."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from erlangen.data.base import Split, batches, epoch_order
-from erlangen.data.files import fit, read
+from erlangen.data.files import Pixels, fit, read
 from erlangen.views import Batch
 
 T = TypeVar("T")
@@ -79,11 +79,33 @@ class Streamed:
         packed = images.numpy()  # torch would start threads of its own in each of these
 
         def decode(place: int) -> Tensor | None:
-            pixels = read(self.root / self.files[rows[place]], self.grey)
+            pixels = self._pixels(rows[place])
             packed[place] = fit(pixels, self.size).transpose(2, 0, 1)
             return torch.from_numpy(pixels).permute(2, 0, 1) if self.native else None
 
         return images, in_threads(decode, len(rows))
+
+    def _pixels(self, row: int) -> Pixels:
+        return read(self.root / self.files[row], self.grey)
+
+
+@dataclass(eq=False)
+class WithLatents(Streamed):
+    """Streamed images whose latents are known."""
+
+    latents: Mapping[str, Float[Tensor, "n _"]] = field(default_factory=dict)
+
+    def to(self, device: torch.device | str) -> "WithLatents":
+        latents = {name: p.to(device) for name, p in self.latents.items()}
+        labels = None if self.labels is None else self.labels.to(device)
+        return replace(self, labels=labels, device=torch.device(device), latents=latents)
+
+    def take(self, index: Int[Tensor, " k"], then: Int[Tensor, " _"] | None = None) -> Batch:
+        batch = super().take(index, then)
+        return replace(batch, latents={name: p[batch.index] for name, p in self.latents.items()})
+
+    def in_memory(self) -> Split:
+        return replace(super().in_memory(), latents=self.latents)
 
 
 def ahead(
