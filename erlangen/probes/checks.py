@@ -66,12 +66,13 @@ def latents(split: Source) -> Mapping[str, Tensor]:
 def latents_of(name: str, data: Data, target: str) -> tuple[Float[Tensor, "n e"], Float[Tensor, "m e"]]:
     """The numbers to be predicted of the train and of the test images; `ValueError` for a name that they lack."""
     train, test = latents(data.train), latents(tested(data))
-    if not train:
+    both = {name: train[name] for name in train if name in test}
+    if not both:
         raise ValueError(
             f"probe {name!r} predicts numbers, `target` (={target!r}), of which data {data.name!r} know none: name "
             "data with latents (300w, celeba, leeds-sports-pose, shapes, causal3dident), or a probe of classes"
         )
-    lookup("target", target, train)
+    lookup("target", target, both)
     return train[target].float(), test[target].float()
 
 

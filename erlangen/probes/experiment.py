@@ -61,14 +61,17 @@ def examine(
     """
     if isinstance(named.probe, Ericsson):
         named = replace(named, probe=named.probe.suited(source.encoder, source.data.name))
-    seeds, budgets = seeds or named.runs, sorted(set(budgets or (named.budget,)), reverse=True)
+    seeds = named.runs if seeds is None else seeds
+    if seeds < 1:
+        raise ValueError(f"`seeds` (={seeds}) is how many there are: at least 1")
+    budgets = sorted(set(budgets or (named.budget,)), reverse=True)
     given = asked(name, named, source, target)
     counts = looked_at(named, source)
     runs: list[dict[str, Any]] = []
     found: list[tuple[Fitted, dict[str, Tensor]]] = []
     for budget in budgets:
         for number in range(seed, seed + seeds):
-            rows = subset(rows_by(given), budget, number) if budget < 1 else torch.arange(len(given.train))
+            rows = torch.arange(len(given.train)) if budget == 1 else subset(rows_by(given), budget, number)
             fitted, output = fit(named, source, rows, given, number)
             scores, tested = judged(output, given, named.test_batch)
             runs.append({"budget": budget, "images": len(rows), "seed": number, **scores, "told": dict(fitted.told)})

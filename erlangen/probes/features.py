@@ -5,6 +5,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -49,11 +50,12 @@ class Preparation:
 
     def __call__(self, batch: Batch, size: int) -> Tensor:
         """Images of `size` pixels, as bytes if nothing is computed."""
-        side, images = round(self.resize * size), batch.images
+        side = round(self.resize * size)
         if side == size:
-            return images
+            return batch.images
+        images = to_float(batch.images)
         if images.shape[-1] != side:
-            images = Resize(side, filter=self.filter).apply(to_float(images), {}).clamp(0, 1)
+            images = Resize(side, filter=self.filter).apply(images, {}).clamp(0, 1)
         return CenterCrop(size).apply(images, {})
 
 
@@ -145,6 +147,7 @@ def kept(path: Path, device: torch.device) -> Extracted | None:
 
 def write(path: Path, x: Tensor, digests: Tensor) -> None:
     """Whole or not at all, whoever else writes the same; a disk that takes nothing is told of and is no obstacle."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     part = path.with_suffix(f".{os.getpid()}.part")
@@ -152,8 +155,9 @@ def write(path: Path, x: Tensor, digests: Tensor) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({"features": x.cpu().contiguous(), "digests": digests}, part)
         part.replace(path)
-    except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            part.unlink()
         warnings.warn(f"features are not kept in {path.parent}: {error}", stacklevel=3)
 
 

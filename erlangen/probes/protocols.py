@@ -151,7 +151,7 @@ PROBES: Mapping[str, Named] = {
     "svc": Named(SupportVectors(), "scikit-learn's LinearSVC"),
     "calibrated": Named(Calibrated(), "scikit-learn's CalibratedClassifierCV"),
     "ridge": Named(Ridge(), "ours", "numbers"),
-    "kernel-ridge": Named(KernelRidge(), "Ericsson et al. (2021), with at most 4,096 train images", "numbers"),
+    "kernel-ridge": Named(KernelRidge(), "Ericsson et al. (2021), with at most 2,048 train images", "numbers"),
     "finetune": Named(
         Finetuned(
             Descent(

@@ -36,19 +36,22 @@ def kernel_ridge(
 ) -> list[list[Kernel]]:
     """For each penalty, and each gamma: sum of squared errors + penalty |f|^2, in float64, without an intercept.
 
-    On standardised features; the targets are left as they are. scikit-learn's alpha is the penalty. One
-    eigendecomposition of n x n numbers for each gamma serves all penalties. `ValueError` for a penalty that is not
-    above 0.
+    On standardised features; the targets are left as they are. scikit-learn's alpha is the penalty. One Cholesky
+    decomposition of n x n numbers each. `ValueError` for a penalty that is not above 0, or too small for float64.
     """
     if not min(penalties) > 0 or not min(gammas) > 0:
         raise ValueError(f"`penalties` (={tuple(penalties)}) and `gammas` (={tuple(gammas)}) must be above 0")
     x, y = x.double(), y.double()
     mean, std = standardisation(x)
     bank = (x - mean) / std
-    columns = []
+    rows: list[list[Kernel]] = [[] for _ in penalties]
     for gamma in gammas:
-        values, vectors = torch.linalg.eigh(gaussian(bank, bank, gamma))
-        projected = vectors.T @ y
-        weights = [vectors @ (projected / (values.clamp_min(0) + penalty)[:, None]) for penalty in penalties]
-        columns.append([Kernel(mean, std, bank, w, gamma, p) for w, p in zip(weights, penalties, strict=True)])
-    return [list(row) for row in zip(*columns, strict=True)]
+        kernel = gaussian(bank, bank, gamma)
+        for row, penalty in zip(rows, penalties, strict=True):
+            factor, failed = torch.linalg.cholesky_ex(kernel + penalty * torch.eye(len(x)).to(kernel))
+            if int(failed):
+                raise ValueError(
+                    f"a penalty of {penalty} is too small for the kernel of `gammas` {gamma}: take a larger"
+                )
+            row.append(Kernel(mean, std, bank, torch.cholesky_solve(y, factor), gamma, penalty))
+    return rows

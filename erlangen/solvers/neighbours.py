@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-ROWS = 512  # queries at a time
-BLOCK = 64  # similarities of which the largest is found first
+ROWS = 1024  # queries at a time: fewer make the product slower, more need memory
+BLOCK = 32  # similarities of which the largest is found first
 
 
 def nearest(
@@ -17,23 +17,24 @@ def nearest(
     The k largest of a row lie in the k blocks whose own largest are the largest: only those are sorted.
     """
     bank = F.normalize(bank, dim=1)
-    found: list[tuple[Tensor, Tensor]] = []
-    for part in torch.split(x, ROWS):
-        similarity = F.normalize(part, dim=1) @ bank.T
-        blocks, rest = divmod(len(bank), BLOCK)
+    products = bank.new_empty(min(ROWS, len(x)), len(bank))  # the memory of all parts, which is slow to get
+    values, index = bank.new_empty(len(x), k), torch.empty(len(x), k, dtype=torch.long, device=x.device)
+    blocks = len(bank) // BLOCK
+    for start in range(0, len(x), ROWS):
+        part = slice(start, min(start + ROWS, len(x)))
+        similarity = products[: part.stop - start]
+        torch.mm(F.normalize(x[part], dim=1), bank.T, out=similarity)
         if blocks < 2 * k:
-            values, index = similarity.topk(k, dim=1)
-            found.append((values, index))
+            torch.topk(similarity, k, dim=1, out=(values[part], index[part]))
             continue
-        cells = similarity[:, : blocks * BLOCK].view(len(part), blocks, BLOCK)
+        cells = similarity[:, : blocks * BLOCK].view(len(similarity), blocks, BLOCK)
         best = cells.amax(2).topk(k, dim=1).indices
-        candidates = cells.gather(1, best[:, :, None].expand(-1, -1, BLOCK)).flatten(1)
-        candidates = torch.cat([candidates, similarity[:, blocks * BLOCK :]], 1)
-        places = best[:, :, None] * BLOCK + torch.arange(BLOCK, device=x.device)
-        tail = torch.arange(blocks * BLOCK, len(bank), device=x.device).expand(len(part), rest)
-        values, chosen = candidates.topk(k, dim=1)
-        found.append((values, torch.cat([places.flatten(1), tail], 1).gather(1, chosen)))
-    return torch.cat([values for values, _ in found]), torch.cat([index for _, index in found])
+        inside = cells.gather(1, best[:, :, None].expand(-1, -1, BLOCK)).flatten(1)
+        values[part], chosen = torch.cat([inside, similarity[:, blocks * BLOCK :]], 1).topk(k, dim=1)
+        block, place = chosen // BLOCK, chosen % BLOCK
+        found = best.gather(1, block.clamp(max=k - 1)) * BLOCK + place
+        index[part] = torch.where(block < k, found, chosen + (blocks - k) * BLOCK)  # else behind the last block
+    return values, index
 
 
 def check_neighbours(k: int, temperature: float) -> None:

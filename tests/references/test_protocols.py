@@ -207,7 +207,7 @@ TABLE = {
         "alphas": np.logspace(0, -4, 5).tolist(),
         "gammas": np.logspace(-5, 2, 8).tolist(),
         "folds": 5,
-        "rows": 4096,
+        "rows": 2048,
         "answers": "numbers",
     },
     "finetune": {
