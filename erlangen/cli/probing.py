@@ -38,8 +38,13 @@ def run_probe(args: list[str]) -> None:
     rivals = None if command.against is None else fitted_in(Path(command.against))
     what = examined(command.subject, command.fuse, command.projector_block)
     source = Features(what.encoder, what.data, cache_of(command))
+    probes = chosen(command, what)
+    if rivals is not None and not rivals.keys() & probes.keys():
+        raise ValueError(
+            f"`against` (={command.against}) has none of the probes {', '.join(probes)}, but {', '.join(rivals)}"
+        )
     reports: dict[str, Any] = {}
-    for name, one in chosen(command, what).items():
+    for name, one in probes.items():
         found = examine(name, one, source, command.subject.seed, command.seeds, command.budgets or None, command.target)
         reports[name] = found.report
         if rivals is not None and name in rivals:
@@ -91,13 +96,13 @@ def chosen(command: Probe, what: Examined) -> dict[str, Named]:
 
 def add(path: Path, name: str, report: Mapping[str, Any]) -> None:
     """To the probes of this encoder that are there already, or in place of the one of this name."""
-    before = json.loads(path.read_text()) if path.exists() else {}
+    before = reports_in(path.parent) if path.exists() else {}
     write_whole(path, json.dumps({**before, name: report}, indent=2).encode())
 
 
 def map_of(source: Features, what: Examined, command: Probe) -> None:
     """Writes where the test images lie in the plane, so that they can be drawn again."""
-    x = source()[1].x[: probing.MAPPED]
+    x = source.of_test(probing.MAPPED)
     assert what.data.test is not None
     tensors = {"pca": probing.placed(x, "pca").float()}
     if command.umap:
@@ -162,8 +167,6 @@ def tell_compared(reports: Mapping[str, Any], against: Path) -> None:
             low, high = found["interval"]
             line = {"probe": name, "difference": found["difference"], "95 % interval": f"{low:.3f} to {high:.3f}"}
             lines.append(line | {key: found[key] for key in ("gained", "lost", "p") if key in found})
-    if not lines:
-        raise ValueError(f"`against` (={against}) has none of the probes {', '.join(reports)}: name one that it has")
     print(f"\nmore than {against}, on the same images:\n{text_table(lines)}")
 
 
@@ -174,11 +177,18 @@ def evaluate(command: Probe) -> None:
     loaded = {name: load_probe(out / f"probe-{file_name(name)}.safetensors")[0] for name in names}
     about = next(iter(loaded.values())).told["protocol"]
     subject = command.subject
-    if subject.data is None:
-        subject = replace(subject, data=about["data"], image_size=subject.image_size or about["size"])
-    what = examined(replace(subject, out=str(out)), command.fuse, command.projector_block)
+    subject = replace(
+        subject, data=subject.data or about["data"], image_size=subject.image_size or about["size"], out=str(out)
+    )
+    what = examined(subject, command.fuse, command.projector_block)
     lines = []
     for name, fitted in loaded.items():
+        width = fitted.told["protocol"].get("width", what.encoder.dim)
+        if width != what.encoder.dim:
+            raise ValueError(
+                f"probe {name!r} was fitted to {width} features, this encoder gives {what.encoder.dim}: name the "
+                "encoder, and the `image_size`, that it was fitted with"
+            )
         now = evaluated(fitted, what.encoder, what.data, cache_of(command))
         key = probing.headline(now)
         lines.append({"probe": name, key: now[key], "when fitted": fitted.told["runs"][0][key]})

@@ -38,11 +38,15 @@ def examined(subject: Subject, fuse: How = "cat", block: bool = False) -> Examin
     names = parts_of(subject.encoder)
     name, root, size = subject.data, subject.data_root, subject.image_size
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if block and (others := [part for part in names if not Path(part).is_dir()]):
+        raise ValueError(f"`--projector-block` takes a run folder, of whose checkpoint the block is; not {others[0]}")
     stored = {part: opened(part, block) for part in names if is_stored(part)}
     first = Path(names[0])
-    if first.is_dir() and name is None:
+    if first.is_dir() and (name is None or (first / "recipe.json").exists()):
         values = json.loads((first / "recipe.json").read_text())["values"]
-        name, root = values["probe_data"] or values["data"], root or values["data_root"]
+        own = values["probe_data"] or values["data"]
+        if name in (None, own):
+            name, root = own, root or values["data_root"]
     sizes = [own_size(part, stored) for part in names]
     size = size or next((own for own in sizes if own), None)
     data = open_dataset(name or "digits", root, size, device)
@@ -72,23 +76,24 @@ def is_stored(name: str) -> bool:
 
 
 def opened(name: str, block: bool) -> Encoder:
-    if not block:
-        return load_encoder(name)
-    if not Path(name).is_dir():
-        raise ValueError(f"`--projector-block` takes a run folder, of whose checkpoint the block is; not {name}")
-    return with_first_block(Path(name))
+    return with_first_block(Path(name)) if block else load_encoder(name)
 
 
 def own_size(name: str, stored: Mapping[str, Encoder]) -> int | None:
     """The size of the images that an encoder was made for, if it was for any."""
     if name in stored:
         return int(stored[name].spec["size"])
-    return published_size(name) if is_published(name) else None
+    return published_size(name) if not is_new(name) and is_published(name) else None
+
+
+def is_new(name: str) -> bool:
+    """Whether it has learned nothing; what is asked first, for the lists of published ones take seconds to load."""
+    return name == "pixels" or name.startswith("random:")
 
 
 def made(name: str, data: Data, seed: int) -> Encoder:
     """A published encoder, or one that has learned nothing, for these data."""
-    if name == "pixels" or name.startswith("random:"):
+    if is_new(name):
         torch.manual_seed(seed)
         return build_encoder(name.removeprefix("random:"), data.channels, data.size)
     if is_published(name):

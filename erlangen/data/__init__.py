@@ -153,7 +153,9 @@ def resize(data: Data, size: int) -> Data:
     def of(split: Source) -> Source:
         if not isinstance(split, Split) or split.size == size:
             return split  # what comes from image files has its size from there
-        images = torch.cat([_resize(part, size) for part in torch.split(split.images, 4096)])
+        images = split.images.new_empty(len(split), split.channels, size, size)  # once: it may be most of the memory
+        for i in range(0, len(split), 1024):
+            images[i : i + 1024] = _resize(split.images[i : i + 1024], size)
         return Split(images, split.labels, split.latents)
 
     return Data(data.name, of(data.train), None if data.test is None else of(data.test))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -82,9 +83,16 @@ def features(
 
 
 def digests_of(images: Tensor) -> Int[Tensor, " n"]:
-    """64 bits of a hash of each image."""
-    rows = [hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in images.numpy(force=True)]
-    return torch.tensor([int.from_bytes(row, "little", signed=True) for row in rows])
+    """64 bits of a hash of each image, the same on every device: of eight bytes at a time, mixed and added.
+
+    A cryptographic one would take as long as a small network, and images on a GPU would have to come back.
+    """
+    content = images.contiguous().view(torch.uint8).flatten(1)
+    words = F.pad(content, (0, -content.shape[1] % 8)).view(torch.int64)
+    g = torch.Generator().manual_seed(0)
+    factors = torch.randint(-(2**63), 2**63 - 1, (words.shape[1],), generator=g).to(images.device) | 1
+    mixed = words * factors
+    return ((mixed ^ (mixed >> 31)) * factors).sum(1).cpu()
 
 
 @dataclass(frozen=True)
@@ -177,11 +185,17 @@ def digest(parts: Iterable[str | bytes | memoryview]) -> str:
 
 
 def weights(encoder: nn.Module) -> str:
-    """A hash of an encoder: its class and structure, and every number of its state."""
+    """A hash of an encoder: its class and structure, what its modules were made with, every number of its state."""
     spec = json.dumps(dict(getattr(encoder, "spec", {})), sort_keys=True)
+    made_with = [
+        f"{name} {type(module).__qualname__} {key} {value!r}"
+        for name, module in encoder.named_modules()
+        for key, value in sorted(vars(module).items())
+        if isinstance(value, bool | int | float | str | tuple) and key != "training"
+    ]
     state = encoder.state_dict()
     names = [f"{name} {p.dtype} {tuple(p.shape)}" for name, p in state.items()]
-    return digest([type(encoder).__qualname__, repr(encoder), spec, *names, *map(content_of, state.values())])
+    return digest([repr(encoder), spec, *made_with, *names, *map(content_of, state.values())])
 
 
 def content_of(x: Tensor) -> memoryview:
@@ -226,3 +240,10 @@ class Features:
             train, test = (extracted(self.encoder, split, preparation, precision, self.folder) for split in splits)
             self._last = (preparation, precision), (train, test)
         return self._last[1]
+
+    def of_test(self, count: int) -> Float[Tensor, "k d"]:
+        """Features of the first test images: those that are there, or of these alone."""
+        assert self.data.test is not None
+        if self._last is not None:
+            return self._last[1][1].x[:count]
+        return features(self.encoder, self.data.test, torch.arange(min(count, len(self.data.test))))

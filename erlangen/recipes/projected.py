@@ -30,7 +30,7 @@ def with_first_block(folder: Path) -> Encoder:
     """The encoder of a run folder and the first block of its projector, up to the first nonlinearity, in eval mode.
 
     The projector is that of the run's last checkpoint. `ValueError` for a folder that has none, and for a method
-    without a projector of layers that follow each other.
+    without a projector of layers that follow each other and the encoder.
     """
     encoder, recipe = load_encoder(folder), stored(folder)
     found = checkpoint.load(folder / "checkpoints")
@@ -43,6 +43,11 @@ def with_first_block(folder: Path) -> Encoder:
     if not isinstance(projector, nn.Sequential):
         raise ValueError(f"{type(recipe.method).__name__}, the method of {folder}, has no projector made of layers")
     layers = list(projector)
+    if isinstance(layers[0], nn.Linear) and layers[0].in_features != encoder.dim:
+        raise ValueError(
+            f"the projector of {type(recipe.method).__name__}, the method of {folder}, takes {layers[0].in_features} "
+            f"numbers, not the {encoder.dim} that the encoder gives: there is no block to take along"
+        )
     first = next((i for i, layer in enumerate(layers) if isinstance(layer, nn.ReLU | nn.GELU)), len(layers) - 1)
     block = nn.Sequential(*layers[: first + 1])
     with torch.no_grad():

@@ -1,6 +1,6 @@
 """Linear classifiers: multinomial logistic regression for a whole path of penalties, and the choice among them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -8,9 +8,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from erlangen.solvers.linear import PENALTIES, Linear, held_out, standardisation
-from erlangen.solvers.logistic import basis, solve
+from erlangen.solvers.logistic import basis, solve, solve_subsets
 from erlangen.views import generator
 
+TOGETHER = 2**28  # scores of all folds and penalties that a GPU has room for, several times
 # What the predictions (n, p) of p models for n labels are worth; more is better.
 Score = Callable[[Int[Tensor, "n p"], Int[Tensor, " n"]], Float[Tensor, " p"]]
 
@@ -70,13 +71,25 @@ def cross_validated(
     The SUM of the cross-entropies + decay/2 |weight|^2: scikit-learn's C is 1 / decay. All are solved together, in the
     precision of x, on the same folds, so that they can be compared.
     """
-    given, scores = basis(x), []
-    for held in folds_of(len(x), folds, seed):
-        held = held.to(x.device)
-        rows = torch.ones(len(x), dtype=torch.bool, device=x.device).index_fill_(0, held, False).nonzero().flatten()
-        tolerance = 1e-12 if x.dtype == torch.float64 else 1e-8
-        penalties = [decay / len(rows) for decay in decays]
-        weight, bias = solve(given, rows, labels[rows], classes, penalties, iterations, tolerance)
+    given, parts = basis(x), [held.to(x.device) for held in folds_of(len(x), folds, seed)]
+    tolerance = 1e-12 if x.dtype == torch.float64 else 1e-8
+    fitted = torch.ones(len(x), folds, dtype=torch.bool, device=x.device)
+    for i, held in enumerate(parts):
+        fitted[held, i] = False
+    together = x.is_cuda and len(x) * folds * len(decays) * classes <= TOGETHER
+
+    def solved() -> Iterator[tuple[Tensor, Tensor]]:
+        if together:
+            weight, bias = solve_subsets(given, fitted, labels, classes, decays, iterations, tolerance)
+            yield from zip(weight.unbind(1), bias, strict=True)
+            return
+        for i in range(folds):
+            rows = fitted[:, i].nonzero().flatten()
+            penalties = [decay / len(rows) for decay in decays]
+            yield solve(given, rows, labels[rows], classes, penalties, iterations, tolerance)
+
+    scores = []
+    for held, (weight, bias) in zip(parts, solved(), strict=True):
         product = torch.addmm(bias.flatten(), given.rotated[held], weight.flatten(1))
         scores.append(score(product.view(len(held), *bias.shape).argmax(2), labels[held]))
     return torch.stack(scores)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from erlangen.solvers.lbfgs import Trial, minimise, squares
@@ -22,8 +22,8 @@ class Hinge:
     values: Float[Tensor, "r 1 1"]
     penalties: Float[Tensor, " p"]
 
-    def part(self, kept: Bool[Tensor, " p"]) -> "Hinge":
-        return Hinge(self.z, self.side[:, kept], self.values, self.penalties[kept])
+    def part(self, rows: Int[Tensor, " m"]) -> "Hinge":
+        return Hinge(self.z, self.side[:, rows], self.values, self.penalties[rows])
 
     def scores(self, weight: Float[Tensor, "q p c"]) -> Float[Tensor, "k p c"]:
         return (self.z @ weight.flatten(1)).view(len(self.z), *weight.shape[1:])

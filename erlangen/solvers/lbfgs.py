@@ -23,8 +23,8 @@ Trial = Callable[[Float[Tensor, " t"], Int[Tensor, " t"]], tuple[Float[Tensor, "
 class Problems(Protocol):
     """p convex problems: a mean loss of linear scores (k rows, p, c), and a penalty."""
 
-    def part(self, kept: Bool[Tensor, " p"]) -> "Problems":
-        """These alone."""
+    def part(self, rows: Int[Tensor, " m"]) -> "Problems":
+        """These of the p alone."""
         ...
 
     def scores(self, weight: Float[Tensor, "q p c"]) -> Float[Tensor, "k p c"]: ...
@@ -64,31 +64,32 @@ class State:
     value: Float[Tensor, " p"]
     gradient: Float[Tensor, "q p c"]
     share: Float[Tensor, " p"]
-    memory: tuple[tuple[Tensor, Tensor], ...] = ()
+    memory: tuple[tuple[Tensor, Tensor, Tensor], ...] = ()  # steps, bends, and 1 / their products
 
     def part(self, kept: Bool[Tensor, " p"]) -> "State":
+        rows = kept.nonzero().flatten()  # once, for a GPU is waited for
+        if len(rows) == len(kept):
+            return self
         return State(
-            self.problems.part(kept),
-            self.left[kept],
-            self.weight[:, kept],
-            self.scores[:, kept],
-            self.value[kept],
-            self.gradient[:, kept],
-            self.share[kept],
-            tuple((s[:, kept], y[:, kept]) for s, y in self.memory),
+            self.problems.part(rows),
+            self.left[rows],
+            self.weight[:, rows],
+            self.scores[:, rows],
+            self.value[rows],
+            self.gradient[:, rows],
+            self.share[rows],
+            tuple((s[:, rows], y[:, rows], rho[rows]) for s, y, rho in self.memory),
         )
 
     def direction(self, curvature: Float[Tensor, "q p 1"]) -> Float[Tensor, "q p c"]:
         """Downhill (Nocedal and Wright 2006, algorithm 7.4, begun with this diagonal)."""
         q, factors = self.gradient, []
-        for s, y in reversed(self.memory):
-            bend = (s * y).sum((0, 2))
-            rho = torch.where(bend > 0, 1 / bend.clamp_min(1e-38), 0)
+        for s, y, rho in reversed(self.memory):
             factor = rho * (s * q).sum((0, 2))
             q = q.addcmul(y, factor[:, None], value=-1)
-            factors.append((rho, factor))
+            factors.append(factor)
         q = q / curvature
-        for (s, y), (rho, factor) in zip(self.memory, reversed(factors), strict=True):
+        for (s, y, rho), factor in zip(self.memory, reversed(factors), strict=True):
             q = q.addcmul(s, (factor - rho * (y * q).sum((0, 2)))[:, None])
         return -q
 
@@ -124,12 +125,14 @@ def step(state: State, curvature: Float[Tensor, "q p 1"]) -> State:
     weight, scores = state.weight + moved, state.scores.addcmul(change, length[:, None])
     value, gradient = problems.objective(weight, scores)
     bend = gradient - state.gradient
-    share, memory = problems.share(moved, bend), (*state.memory[1 - HISTORY :], (moved, bend))
+    product = (moved * bend).sum((0, 2))
+    pair = moved, bend, torch.where(product > 0, 1 / product.clamp_min(1e-38), 0)
+    share, memory = problems.share(moved, bend), (*state.memory[1 - HISTORY :], pair)
     return State(problems, state.left, weight, scores, value, gradient, share, memory).part(value < state.value)
 
 
 def lengths(slope: Float[Tensor, " p"], trial: Trial) -> Float[Tensor, " p"]:
-    """How far to go: where it is half as steep at most, and hardly uphill; by Newton's method between brackets."""
+    """How far to go: to where it is less steep (9 in 10 at most), or a little uphill; by Newton's method in brackets."""
     length, low, high = torch.ones_like(slope), torch.zeros_like(slope), torch.full_like(slope, math.inf)
     todo = torch.arange(len(slope), device=slope.device)
     for _ in range(TRIALS):
@@ -141,7 +144,7 @@ def lengths(slope: Float[Tensor, " p"], trial: Trial) -> Float[Tensor, " p"]:
         newton = t - first / second.clamp_min(1e-30)
         between = torch.where(high[todo].isinf(), 4 * t, (low[todo] + high[todo]) / 2)
         inside = (newton > low[todo]) & (newton < torch.minimum(high[todo], 10 * t))
-        going = (first < 0.5 * slope[todo]) | (first > -0.05 * slope[todo])
+        going = (first < 0.9 * slope[todo]) | (first > -0.3 * slope[todo])
         length[todo] = torch.where(going, torch.where(inside, newton, between), t)
         todo = todo[going]
         if not len(todo):

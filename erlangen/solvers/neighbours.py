@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 ROWS = 1024  # queries at a time: fewer make the product slower, more need memory
-BLOCK = 32  # similarities of which the largest is found first
+BLOCK = 16  # similarities of which the largest is found first
 
 
 def nearest(
@@ -14,7 +14,8 @@ def nearest(
 ) -> tuple[Float[Tensor, "m k"], Int[Tensor, "m k"]]:
     """The k largest cosine similarities of each row of x and whose they are, the largest first.
 
-    The k largest of a row lie in the k blocks whose own largest are the largest: only those are sorted.
+    The k largest of a row lie in the k blocks whose own largest are the largest: only those are sorted. A block is not
+    what stands together but every so-manieth, so that the largest are found for all blocks side by side.
     """
     bank = F.normalize(bank, dim=1)
     products = bank.new_empty(min(ROWS, len(x)), len(bank))  # the memory of all parts, which is slow to get
@@ -27,13 +28,12 @@ def nearest(
         if blocks < 2 * k:
             torch.topk(similarity, k, dim=1, out=(values[part], index[part]))
             continue
-        cells = similarity[:, : blocks * BLOCK].view(len(similarity), blocks, BLOCK)
-        best = cells.amax(2).topk(k, dim=1).indices
-        inside = cells.gather(1, best[:, :, None].expand(-1, -1, BLOCK)).flatten(1)
+        cells = similarity[:, : blocks * BLOCK].view(len(similarity), BLOCK, blocks)
+        best = cells.amax(1).topk(k, dim=1).indices
+        inside = cells.gather(2, best[:, None].expand(-1, BLOCK, -1)).flatten(1)
         values[part], chosen = torch.cat([inside, similarity[:, blocks * BLOCK :]], 1).topk(k, dim=1)
-        block, place = chosen // BLOCK, chosen % BLOCK
-        found = best.gather(1, block.clamp(max=k - 1)) * BLOCK + place
-        index[part] = torch.where(block < k, found, chosen + (blocks - k) * BLOCK)  # else behind the last block
+        found = best.gather(1, chosen % k) + chosen // k * blocks
+        index[part] = torch.where(chosen < k * BLOCK, found, chosen + (blocks - k) * BLOCK)  # else of those left over
     return values, index
 
 

@@ -270,6 +270,12 @@ def test_what_changes_files_misses(change, files):
     assert identity(change(files)) != before
 
 
+def test_the_same_bytes_in_another_shape_are_other_images():
+    """Three grey images are not one in colour."""
+    colour = noise().images
+    assert identity(Split(colour)) != identity(Split(colour.view(-1, 1, 28, 28)))
+
+
 def test_a_file_that_was_written_anew_is_read_anew(files, tmp_path):
     """Features are those of the images that are there now."""
     encoder = counting()

@@ -34,6 +34,7 @@ from erlangen.solvers import (
     standardisation,
     support_vectors,
 )
+from erlangen.solvers.logistic import basis, solve, solve_subsets
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -159,6 +160,20 @@ def test_classifier_chooses_on_held_out_rows():
     seen, new = ([model.accuracy(x[part], labels[part]) for model in models] for part in (fit, choose))
     assert seen == sorted(set(seen), reverse=True) and new == sorted(set(new))  # one part would choose the other way
     assert classifier(x, labels, penalties, seed).penalty == penalties[-1]
+
+
+def test_subsets_together_are_each_alone():
+    """What a GPU solves at once: every fold and decay, as if it were the only one."""
+    x, labels = clusters(90, 6, 3, distance=2.0)
+    decays, given = [0.1, 1.0, 30.0], basis(torch.from_numpy(standard(x)))
+    subsets = torch.ones(90, 2, dtype=torch.bool)
+    subsets[:31, 0] = subsets[50:, 1] = False
+    weight, bias = solve_subsets(given, subsets, labels, 3, decays)
+    for i in range(2):
+        rows = subsets[:, i].nonzero().flatten()
+        w, b = solve(given, rows, labels[rows], 3, [decay / len(rows) for decay in decays])
+        torch.testing.assert_close(weight[:, i], w, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(bias[i], b, rtol=1e-4, atol=1e-5)
 
 
 def test_classifier_chooses_by_cross_entropy():
