@@ -132,7 +132,7 @@ def step(state: State, curvature: Float[Tensor, "q p 1"]) -> State:
 
 
 def lengths(slope: Float[Tensor, " p"], trial: Trial) -> Float[Tensor, " p"]:
-    """How far to go: to where it is less steep (9 in 10 at most), or a little uphill; by Newton's method in brackets."""
+    """How far to go: until it is a little less steep, or a little uphill; by Newton's method between brackets."""
     length, low, high = torch.ones_like(slope), torch.zeros_like(slope), torch.full_like(slope, math.inf)
     todo = torch.arange(len(slope), device=slope.device)
     for _ in range(TRIALS):

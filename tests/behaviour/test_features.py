@@ -31,10 +31,14 @@ class Counting(nn.Module):
         super().__init__()
         self.net = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.LazyLinear(wide))
         self.spec: dict[str, str | int] = {"name": "counting"}
-        self.seen = 0
+        self.shown: list[int] = []
+
+    @property
+    def seen(self) -> int:
+        return sum(self.shown)
 
     def forward(self, images: Tensor) -> Tensor:
-        self.seen += len(images)
+        self.shown.append(len(images))
         h: Tensor = self.net(images)
         return h
 
@@ -67,7 +71,7 @@ def counting() -> Counting:
     torch.manual_seed(0)
     encoder = Counting()
     encoder(torch.zeros(1, 3, 28, 28))
-    encoder.seen = 0
+    encoder.shown.clear()
     return encoder
 
 
@@ -351,6 +355,32 @@ def test_a_source_of_an_unknown_kind_is_not_kept(tmp_path):
         assert encoder.seen == 10 * i
         assert torch.equal(found.x, features(counting(), own.split))
     assert identity(own) is None and kept(tmp_path) == set()
+
+
+def test_what_a_module_was_made_with_belongs_to_the_key(tmp_path):
+    """Two encoders that differ in a number which is no weight."""
+
+    class Scaled(nn.Module):
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.factor * images.flatten(1)
+
+    found = [extracted(Scaled(factor), noise(), folder=tmp_path).x for factor in (1.0, 2.0)]
+    assert torch.equal(2 * found[0], found[1])
+
+
+def test_alike_images_have_one_digest_and_others_another():
+    """Whatever their number of bytes; also where two bytes of another word change by the same amount."""
+    images = torch.zeros(300, 1, 5, 7, dtype=torch.uint8)
+    for i in range(100):
+        images[i].view(-1)[i % 35] = 1 + i // 35
+        images[100 + i].view(-1)[[7, 15, 23][i % 3]] = 128
+    found = digests_of(images)
+    alike = (images[:, None] == images[None]).flatten(2).all(2)
+    assert torch.equal(found[:, None] == found[None], alike)
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("float16", torch.float16), ("bfloat16", torch.bfloat16)])
