@@ -39,6 +39,8 @@ def run_probe(args: list[str]) -> None:
     what = examined(command.subject, command.fuse, command.projector_block)
     source = Features(what.encoder, what.data, cache_of(command))
     probes = chosen(command, what)
+    if (what.out / "probe.json").exists():
+        reports_in(what.out)  # to which is added: it must be whole
     if rivals is not None and not rivals.keys() & probes.keys():
         raise ValueError(
             f"`against` (={command.against}) has none of the probes {', '.join(probes)}, but {', '.join(rivals)}"
@@ -47,10 +49,11 @@ def run_probe(args: list[str]) -> None:
     for name, one in probes.items():
         found = examine(name, one, source, command.subject.seed, command.seeds, command.budgets or None, command.target)
         reports[name] = found.report
-        if rivals is not None and name in rivals:
-            reports[name]["against"] = {"folder": command.against, **compared(rivals[name], found.tested)}
         save_probe(what.out / f"probe-{file_name(name)}.safetensors", found.fitted.model, reports[name], found.tested)
         add(what.out / "probe.json", name, reports[name])
+        if rivals is not None and name in rivals:  # which may be of other images: what was found is kept
+            reports[name]["against"] = {"folder": command.against, **compared(rivals[name], found.tested)}
+            add(what.out / "probe.json", name, reports[name])
     map_of(source, what, command)
     print(f"{text_table(probing.rows(reports))}\n")
     for name, report in reports.items():
