@@ -9,7 +9,11 @@ from pathlib import Path
 import jaxtyping
 import pytest
 
-jaxtyping.install_import_hook("erlangen", "typed.typed")
+PACKAGE = Path(__file__).parents[1] / "erlangen"
+LOOPS = {"lbfgs", "logistic", "hinge"}  # of the solvers: checks would take twice as long as thousands of short steps
+ROOMS = [f"erlangen.{path.stem}" for path in PACKAGE.iterdir() if path.stem not in ("__init__", "solvers")]
+SOLVERS = [f"erlangen.solvers.{path.stem}" for path in (PACKAGE / "solvers").glob("*.py") if path.stem not in LOOPS]
+jaxtyping.install_import_hook([*ROOMS, *SOLVERS], "typed.typed")
 
 import torch  # noqa: E402
 
