@@ -7,10 +7,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from erlangen.solvers.lbfgs import Until
 from erlangen.solvers.linear import PENALTIES, Linear, held_out, standardisation
 from erlangen.solvers.logistic import basis, solve, solve_subsets
 from erlangen.views import generator
 
+FLAT = 4e-5  # length of the gradient of a mean loss of standardised features from which on a choice can be made
 TOGETHER = 2**28  # scores of all folds and penalties that a GPU has room for, several times
 # What the predictions (n, p) of p models for n labels are worth; more is better.
 Score = Callable[[Int[Tensor, "n p"], Int[Tensor, " n"]], Float[Tensor, " p"]]
@@ -69,10 +71,12 @@ def cross_validated(
     """The score of each decay on each fold by a logistic regression on the others, features as they are.
 
     The SUM of the cross-entropies + decay/2 |weight|^2: scikit-learn's C is 1 / decay. All are solved together, in the
-    precision of x, on the same folds, so that they can be compared.
+    precision of x, on the same folds, so that they can be compared. In float64 to the end; else until the gradient is
+    as short as makes no difference to a choice: scikit-learn stops when its largest entry is 1e-4.
     """
     given, parts = basis(x), [held.to(x.device) for held in folds_of(len(x), folds, seed)]
-    tolerance = 1e-12 if x.dtype == torch.float64 else 1e-8
+    flat = FLAT * float(given.values.mean().sqrt())
+    until = Until(iterations, 1e-12) if x.dtype == torch.float64 else Until(iterations, 1e-8, flat)
     fitted = torch.ones(len(x), folds, dtype=torch.bool, device=x.device)
     for i, held in enumerate(parts):
         fitted[held, i] = False
@@ -80,13 +84,13 @@ def cross_validated(
 
     def solved() -> Iterator[tuple[Tensor, Tensor]]:
         if together:
-            weight, bias = solve_subsets(given, fitted, labels, classes, decays, iterations, tolerance)
+            weight, bias = solve_subsets(given, fitted, labels, classes, decays, until)
             yield from zip(weight.unbind(1), bias, strict=True)
             return
         for i in range(folds):
             rows = fitted[:, i].nonzero().flatten()
             penalties = [decay / len(rows) for decay in decays]
-            yield solve(given, rows, labels[rows], classes, penalties, iterations, tolerance)
+            yield solve(given, rows, labels[rows], classes, penalties, until)
 
     scores = []
     for held, (weight, bias) in zip(parts, solved(), strict=True):

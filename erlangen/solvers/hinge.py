@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from erlangen.solvers.lbfgs import Trial, minimise, squares
+from erlangen.solvers.lbfgs import END, Trial, minimise, squares
 from erlangen.solvers.linear import Linear
 from erlangen.solvers.logistic import basis
 
@@ -75,7 +75,7 @@ def support_vectors(
     side = (2 * F.one_hot(labels, classes) - 1).to(x).repeat(1, len(penalties))[:, :, None]
     each = torch.tensor(penalties).to(x).repeat_interleave(classes)
     problems = Hinge(given.rotated, side, given.values[:, None, None], each)
-    found = minimise(problems, x.new_zeros(len(given.values), len(each), 1), 1.0, 1000, 1e-14)
+    found = minimise(problems, x.new_zeros(len(given.values), len(each), 1), 1.0, END)
     weight = (given.axes @ found.squeeze(2)).view(-1, len(penalties), classes).transpose(0, 1)
     zero, one = torch.zeros_like(x[0]), torch.ones_like(x[0])
     return [Linear(zero, one, w[:-1], w[-1], penalty) for w, penalty in zip(weight, penalties, strict=True)]

@@ -54,6 +54,22 @@ class Problems(Protocol):
 
 
 @dataclass(frozen=True)
+class Until:
+    """When a problem is solved, besides when rounding leaves nothing to gain.
+
+    When a Newton step with the diagonal curvature would lower its objective by less than `tolerance` of it, or when its
+    gradient is shorter than `flat`; `iterations` is the limit for all.
+    """
+
+    iterations: int = 1000
+    tolerance: float = 1e-14
+    flat: float = 0.0
+
+
+END = Until()
+
+
+@dataclass(frozen=True)
 class State:
     """Of the problems that are not solved yet: which they are, where they stand, and what is remembered of each."""
 
@@ -94,20 +110,15 @@ class State:
         return -q
 
 
-def minimise(
-    problems: Problems, start: Float[Tensor, "q p c"], share: float, iterations: int, tolerance: float
-) -> Float[Tensor, "q p c"]:
-    """The unknowns of all problems, from the same start.
-
-    A problem is solved when a Newton step with the diagonal curvature would lower its objective by less than
-    `tolerance` of it, or when rounding leaves nothing to gain; `iterations` is the limit for all.
-    """
+def minimise(problems: Problems, start: Float[Tensor, "q p c"], share: float, until: Until) -> Float[Tensor, "q p c"]:
+    """The unknowns of all problems, from the same start."""
     found, scores = start.clone(), problems.scores(start)
     left, shares = torch.arange(start.shape[1], device=start.device), start.new_full(start.shape[1:2], share)
     state = State(problems, left, start, scores, *problems.objective(start, scores), shares)
-    for _ in range(iterations):
+    for _ in range(until.iterations):
         curvature = state.problems.curvature(state.share)
-        going = (state.gradient.square() / curvature).sum((0, 2)) / 2 > tolerance * state.value
+        going = (state.gradient.square() / curvature).sum((0, 2)) / 2 > until.tolerance * state.value
+        going &= squares(state.gradient) > until.flat**2
         if not bool(going.any()):
             break
         state = step(state.part(going), curvature[:, going])

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from erlangen.solvers.lbfgs import Trial, minimise, squares
+from erlangen.solvers.lbfgs import END, Trial, Until, minimise, squares
 
 
 @dataclass(frozen=True)
@@ -106,13 +106,12 @@ def solve(
     labels: Int[Tensor, " k"],
     classes: int,
     penalties: Sequence[float],
-    iterations: int = 1000,
-    tolerance: float = 1e-14,
+    until: Until = END,
 ) -> tuple[Float[Tensor, "r p c"], Float[Tensor, "p c"]]:
     """Weights on the rotated features and biases of the p problems, fitted to these rows of them."""
     z = given.rotated[rows]
     alike = z.new_full((1, 1), 1 / len(z)).expand(len(z), len(penalties))
-    return _solved(given, z, labels, classes, torch.tensor(tuple(penalties)).to(z), alike, iterations, tolerance)
+    return _solved(given, z, labels, classes, torch.tensor(tuple(penalties)).to(z), alike, until)
 
 
 def solve_subsets(
@@ -121,8 +120,7 @@ def solve_subsets(
     labels: Int[Tensor, " n"],
     classes: int,
     decays: Sequence[float],
-    iterations: int = 1000,
-    tolerance: float = 1e-14,
+    until: Until = END,
 ) -> tuple[Float[Tensor, "r f p c"], Float[Tensor, "f p c"]]:
     """The same for each of f subsets of the rows and each decay of the SUM of its losses, all of them together.
 
@@ -132,7 +130,7 @@ def solve_subsets(
     counts = subsets.sum(0)
     penalties = (torch.tensor(tuple(decays), device=z.device) / counts[:, None]).flatten().to(z)
     rows = (subsets / counts).to(z).repeat_interleave(len(decays), 1)
-    weight, bias = _solved(given, z, labels, classes, penalties, rows, iterations, tolerance)
+    weight, bias = _solved(given, z, labels, classes, penalties, rows, until)
     return weight.reshape(len(weight), f, -1, classes), bias.view(f, -1, classes)
 
 
@@ -143,10 +141,9 @@ def _solved(
     classes: int,
     penalties: Float[Tensor, " p"],
     rows: Float[Tensor, "k p"],
-    iterations: int,
-    tolerance: float,
+    until: Until,
 ) -> tuple[Float[Tensor, "r p c"], Float[Tensor, "p c"]]:
     target = F.one_hot(labels, classes)[:, None].to(z)
     problems = Logistic(z, target, given.values[:, None, None], penalties, rows)
-    found = minimise(problems, z.new_zeros(z.shape[1] + 1, len(penalties), classes), 0.5, iterations, tolerance)
+    found = minimise(problems, z.new_zeros(z.shape[1] + 1, len(penalties), classes), 0.5, until)
     return found[:-1], found[-1]

@@ -34,6 +34,7 @@ from erlangen.solvers import (
     standardisation,
     support_vectors,
 )
+from erlangen.solvers.lbfgs import Until
 from erlangen.solvers.logistic import basis, solve, solve_subsets
 
 
@@ -359,6 +360,40 @@ def test_cross_validation_is_a_loop_over_folds_and_penalties(score):
             model = LogisticRegression(C=1 / decay, tol=1e-10, max_iter=10_000)
             model.fit(x[rows].numpy(), labels[rows].numpy())
             assert float(value) == pytest.approx(metric(labels[held], model.predict(x[held].numpy())))
+
+
+def test_solving_ends_where_the_gradient_is_short():
+    """Within `flat` for every penalty, where the solver that goes on has moved away from it; for none before it must.
+
+    What is measured is the gradient of scikit-learn's objective, a mean, by autograd.
+    """
+    x, labels = clusters(90, 6, 3, distance=0.7)
+    z, penalties, flat = torch.from_numpy(standard(x)), [1e-4, 1e-2, 1.0], 1e-3
+    given, rows = basis(z), torch.arange(90)
+
+    def lengths(until: Until) -> list[float]:
+        weight, bias = (p.requires_grad_() for p in solve(given, rows, labels, 3, penalties, until))
+        scores = torch.einsum("nr,rpc->pnc", given.rotated, weight) + bias[:, None]
+        losses = [torch.nn.functional.cross_entropy(part, labels) for part in scores]
+        squares = weight.square().sum((0, 2)) * torch.tensor(penalties) / 2
+        found = torch.autograd.grad(torch.stack(losses).sum() + squares.sum(), (weight, bias))
+        return torch.cat([found[0].movedim(1, 0).flatten(1), found[1]], 1).norm(dim=1).tolist()
+
+    early, late = lengths(Until(flat=flat)), lengths(Until())
+    assert all(flat / 100 < length <= flat for length in early)
+    assert all(length < 1e-6 for length in late)
+
+
+def test_cross_validation_does_not_depend_on_the_scale_of_features():
+    """In float32, where it ends early: features a thousand times smaller, penalties a million times."""
+    labels = (torch.arange(90) % 5).clamp_max(2)
+    x = (normal(90, 6) + 0.8 * normal(3, 6, seed=5)[labels]).float()
+    found, small = (
+        cross_validated(scale * x, labels, 3, [scale**2 * decay for decay in (1e-3, 1e-1, 10.0, 300.0)], seed=7)
+        for scale in (1.0, 1 / 1024)
+    )
+    assert len(found.unique()) > 4
+    torch.testing.assert_close(small, found)
 
 
 def test_folds_partition():
