@@ -6,7 +6,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from erlangen.encoders.fused import How
-from erlangen.probes.features import Precision
+from erlangen.features import Precision
 from erlangen.recipes import Recipe
 
 

@@ -14,10 +14,10 @@ from erlangen.cli.options import Probe
 from erlangen.cli.parsing import parsed
 from erlangen.cli.sources import Examined, examined, place_of
 from erlangen.disk import write_whole
+from erlangen.features import Features, cache_folder
 from erlangen.probes import named
 from erlangen.probes.base import OnImages
 from erlangen.probes.experiment import examine, only_landmarks
-from erlangen.probes.features import Features, cache_folder
 from erlangen.probes.fits import KNN
 from erlangen.probes.protocols import Named
 from erlangen.probes.stored import evaluated, load_probe, load_tensors, save_probe, save_tensors

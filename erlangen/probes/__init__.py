@@ -7,9 +7,9 @@ from typing import Any
 from torch import nn
 
 from erlangen.data.base import Data, Source
+from erlangen.features import Features, Preparation, features
 from erlangen.names import lookup
 from erlangen.probes.experiment import examine
-from erlangen.probes.features import Features, Preparation, features
 from erlangen.probes.protocols import PROBES, PROTOCOLS, Named
 from erlangen.probes.uncertainty import paired
 

@@ -9,10 +9,10 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from erlangen.data.base import Data, batches
+from erlangen.features import Features, digests_of, features, weights
 from erlangen.probes import checks
 from erlangen.probes.base import Fitted, OnImages, Sample, subset
 from erlangen.probes.ericsson import Ericsson
-from erlangen.probes.features import Features, digests_of, features, weights
 from erlangen.probes.protocols import Named
 from erlangen.probes.uncertainty import interval, over_seeds
 from erlangen.runs import environment, resolved

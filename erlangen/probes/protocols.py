@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from erlangen.features import Precision, Preparation
 from erlangen.optim import DUET_COSINE, SGD, Adam, AdamW, Constant, Cosine, Group, Milestones, Polynomial
 from erlangen.probes.base import OnImages, Probe
 from erlangen.probes.ericsson import Ericsson
-from erlangen.probes.features import Precision, Preparation
 from erlangen.probes.finetune import Finetuned
 from erlangen.probes.fits import KNN, Calibrated, Chosen, KernelRidge, Logistic, Ridge, SupportVectors
 from erlangen.probes.trained import Descent, Trained

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from erlangen.data.base import Data
 from erlangen.encoders import rebuilt
+from erlangen.features import Preparation, extracted, features, weights
 from erlangen.names import lookup
 from erlangen.probes import checks
 from erlangen.probes.base import Fitted, Model
 from erlangen.probes.experiment import Asked, judged
-from erlangen.probes.features import Preparation, extracted, features, weights
 from erlangen.probes.finetune import Classifier
 from erlangen.probes.fits import Neighbours
 from erlangen.probes.trained import Head

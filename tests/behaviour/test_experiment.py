@@ -21,10 +21,10 @@ from erlangen.data import Data, Split
 from erlangen.data.shapes import draw_shapes
 from erlangen.encoders import build_encoder
 from erlangen.encoders.frozen import Pixels, represent
+from erlangen.features import Features, weights
 from erlangen.probes import PROBES, PROTOCOLS, Named, Preparation
 from erlangen.probes.base import Fitted, Sample, subset
 from erlangen.probes.experiment import Found, examine
-from erlangen.probes.features import Features, weights
 from erlangen.probes.fits import KNN, Chosen
 from erlangen.probes.protocols import issl
 from erlangen.probes.uncertainty import interval

@@ -16,8 +16,8 @@ from torchvision.transforms import InterpolationMode
 from erlangen.data import Data, Split, Streamed
 from erlangen.encoders import build_encoder
 from erlangen.encoders.frozen import Frozen
+from erlangen.features import Extracted, Features, cache_folder, digests_of, extracted, identity
 from erlangen.probes import Preparation, features
-from erlangen.probes.features import Extracted, Features, cache_folder, digests_of, extracted, identity
 from erlangen.views import Batch, generator
 
 LARGER = Preparation(resize=32 / 28)
