@@ -31,3 +31,13 @@ def with_intervals(statistic: Statistic, n: int, seed: int, device: torch.device
     edges = torch.tensor([0.025, 0.975], dtype=torch.float64, device=device)
     intervals = {name: torch.cat([part[name] for part in parts]).quantile(edges).tolist() for name in values}
     return {**values, "intervals": intervals}
+
+
+def bands(rows: Float[Tensor, "k n"], seed: int, draws: int = DRAWS) -> Float[Tensor, "2 k"]:
+    """The edges of the 95 % bootstrap intervals over n images, of the means of k numbers of each, all drawn alike."""
+    g, n = generator(seed, "bootstrap"), rows.shape[1]
+    counts = torch.zeros(draws, n, dtype=torch.float64)
+    drawn = torch.randint(n, (draws, n), generator=g)
+    counts.scatter_add_(1, drawn, torch.ones_like(drawn).double())
+    means = counts.to(rows.device) @ rows.double().T / n
+    return means.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64, device=rows.device), dim=0)
