@@ -36,6 +36,7 @@ HOMES = {
     "cli": {"tyro", "rich"},
     "data": {"torchvision", "sklearn", "scipy", "PIL", "numpy"},
     "encoders": {"timm", "torchvision", "safetensors"},
+    "measures": {"numpy"},
     "recipes": {"safetensors"},
     "features": {"safetensors"},
     "probes": {"safetensors"},

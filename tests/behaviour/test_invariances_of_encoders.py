@@ -1,0 +1,151 @@
+"""The invariances of an encoder on a data set: what is asked, what is told, what is kept."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from erlangen.data import Data, Split
+from erlangen.encoders import build_encoder
+from erlangen.encoders.frozen import Pixels, represent
+from erlangen.measures.invariances import axis, invariances, points, sweeps_of
+from erlangen.measures.synthetic import Rows
+from erlangen.measures.whitening import whitening
+from erlangen.transforms.sweeps import GRIDS, sweep
+
+
+def photos(n: int, size: int = 16, seed: int = 0, labelled: bool = True) -> Split:
+    noise = torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(seed))
+    labels = torch.arange(n) % 2
+    smooth = (
+        nn.functional.avg_pool2d(noise, 3, 1, 1)
+        + (labels[:, None, None, None] - 0.5) * torch.tensor([1.0, 0, -1])[:, None, None]
+    )
+    return Split((127 + 100 * smooth).clamp(0, 255).to(torch.uint8), labels if labelled else None)
+
+
+class Means(nn.Module):
+    """The mean of each channel and of its square."""
+
+    def forward(self, images):
+        return torch.cat([images.mean((2, 3)), images.square().mean((2, 3))], 1)
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    return Data("photos", photos(60), photos(80, seed=1))
+
+
+def test_all_transforms_unless_named(data):
+    """The 18 of the original; every number, curve and interval; ready for JSON."""
+    found = invariances(Means(), data, k=4, images=24)
+    assert list(found) == list(GRIDS) and json.loads(json.dumps(found)) == found
+    for name, one in found.items():
+        k = len(one["axis"]["values"])
+        numbers = ("similarity", "distance", "cosine", "retrieval", "consistency", "variance", "cka")
+        assert set(numbers) <= set(one) and all(len(one["curves"][key]["mean"]) == k for key in numbers[:5]), name
+        for key in numbers[:5]:
+            low, high = one["intervals"][key]
+            assert low <= one[key] <= high and len(one["curves"][key]["band"]) == 2
+    assert found["h_flip"]["similarity"] == pytest.approx(1, abs=1e-5)
+    assert found["brightness"]["similarity"] < 0.9 < found["h_flip"]["consistency"]
+
+
+def test_the_protocol_says_what_was_done(data):
+    """The images, their split, the statistics, and the transform."""
+    told = invariances(Means(), data, ["hue"], k=3, images=24, seed=5)["hue"]["protocol"]
+    assert told["images"] == 24 and told["data"] == "photos" and told["split"] == "test" and told["size"] == 16
+    assert told["reference"].startswith("80 images") and told["shrinkage"] == 0 and told["seed"] == 5
+    assert "Hue" in told["transform"] and told["grid"] == "3 points of hue" and "logistic" in told["classifier"]
+    alone = invariances(Pixels(3, 16), Data("one", photos(30, labelled=False)), ["hue"], k=3)["hue"]
+    assert alone["protocol"]["split"] == "train" and alone["protocol"]["shrinkage"] > 0
+    assert "consistency" not in alone and alone["protocol"]["classifier"] == "none: no labels"
+
+
+def test_numbers_are_those_of_the_whole_split(data):
+    """Whitened over all test images, of which those are measured that the seed says."""
+    encoder = Means()
+    one, other = (invariances(encoder, data, ["blur"], k=3, images=10, seed=s)["blur"] for s in (0, 1))
+    assert one["distance"] != other["distance"]
+    h = represent(encoder, data.test.images)
+    every = invariances(encoder, data, ["blur"], k=3, images=1000)["blur"]
+    blurred = sweep("blur", 16, 3)
+    params = {name: rows[2].expand(80, -1) for name, rows in blurred.params.items()}
+    moved = represent(encoder, blurred.transform.apply(data.test.images / 255, params))
+    w = whitening(h)
+    assert every["curves"]["distance"]["mean"][2] == pytest.approx(float((w(h) - w(moved)).norm(dim=1).mean()))
+
+
+def test_what_was_found_before_is_not_done_again(data):
+    """A stopped measure gives its rows back; progress counts the views that were made."""
+    encoder, told = Means(), []
+    first = invariances(encoder, data, ["rotation"], k=4, images=12, progress=told.append)
+    assert told == [12] * 4
+    kept: list[Rows] = []
+
+    def begun(name: str) -> Rows:
+        assert name == "rotation"
+        kept.append(Rows(12))
+        return kept[0]
+
+    assert invariances(encoder, data, ["rotation"], k=4, images=12, begun=begun) == first
+    told.clear()
+    assert (
+        invariances(encoder, data, ["rotation"], k=4, images=12, begun=lambda _: kept[0], progress=told.append) == first
+    )
+    assert told == []
+
+
+def test_representations_are_kept(data, tmp_path, monkeypatch):
+    """The second time only moved images are represented."""
+    torch.manual_seed(0)
+    encoder = build_encoder("small", 3, 16)
+    first = invariances(encoder, data, ["h_flip"], images=12, cache=tmp_path)
+    seen = []
+    monkeypatch.setattr(encoder, "forward", lambda x, f=encoder.forward: seen.append(len(x)) or f(x))
+    assert invariances(encoder, data, ["h_flip"], images=12, cache=tmp_path) == first
+    assert seen == [12, 12] and len(list(tmp_path.iterdir())) == 2
+
+
+def test_sweeps_by_name():
+    """Those of the original, ours, and parameters of other transforms, of as many points as there can be."""
+    assert list(sweeps_of([], 16)) == list(GRIDS)
+    found = sweeps_of(["rotation", "solarize", "color.hue", "crop"], 16, 16)
+    assert list(found) == ["rotation", "solarize", "color.hue", "crop"]
+    assert [len(one) for one in found.values()][:3] == [16] * 3
+    hue = found["color.hue"]
+    assert len(hue.params["color.hue"].unique()) == 16 and len(hue.params["color.contrast"].unique()) == 1
+    assert set(sweeps_of(["color"], 16, 3)) == {f"color.{c}" for c in ("brightness", "contrast", "saturation", "hue")}
+    for name, k, count in (
+        ("translation", 16, 16),
+        ("translation", 60, 16),
+        ("shear", 2, 4),
+        ("resized_crop", 100, 81),
+        ("h_flip", 9, 2),
+        ("posterize", 9, 7),
+        ("quarter_turn", 9, 4),
+        ("blur", 9, 9),
+    ):
+        assert points(name, k) == count == len(sweep(name, 16, points(name, k))), name
+    assert points("blur", None) is None
+    for wrong, words in ((["rotatoin"], "Did you mean 'rotation'"), (["color.hu"], "color.hue")):
+        with pytest.raises(ValueError, match=words):
+            sweeps_of(wrong, 16)
+
+
+def test_where_nothing_is_done():
+    """The axis of one number is the number; of several the distance from what does nothing."""
+    angle = axis(sweep("rotation", 16, 8))
+    assert angle["identity"] == 0 and angle["label"] == "rotation" and angle["values"][2] == pytest.approx(torch.pi / 2)
+    assert axis(sweep("scale", 16, 8))["identity"] == 1 and axis(sweep("scale", 16, 8))["values"][0] == 0.25
+    shift = axis(sweep("translation", 16, 16))
+    assert shift["label"] == "distance of translation" and min(shift["values"]) == 0 and max(shift["values"]) > 0.05
+
+
+def test_what_cannot_be_measured(data):
+    """Too few images or points."""
+    with pytest.raises(ValueError, match=r"`images` \(=1\)"):
+        invariances(Means(), data, images=1)
+    with pytest.raises(ValueError, match=r"`k` \(=1\)"):
+        invariances(Means(), data, ["blur"], k=1)
