@@ -71,8 +71,8 @@ def operators(fit: Float[Tensor, "k n d"], among: Elements, kind: Operator, seed
     """One for each element i, fitted to images under all elements: from each j to the element that is i after j.
 
     So an operator knows what to do where only moved images are. `ridge`: y -> y + W y + b, the penalty chosen on a
-    fifth of the images, the largest meaning to stay. `procrustes`: y -> R (y - mean) + mean', R the rotation or reflection of
-    least squared error.
+    fifth of the images, the largest meaning to stay. `procrustes`: y -> R (y - mean) + mean', R the rotation or
+    reflection of least squared error.
     """
     lookup("operator", kind, dict.fromkeys(("ridge", "procrustes")))
     pairs = []
