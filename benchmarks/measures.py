@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from benchmarks import interleaved, publish, row
 from erlangen.encoders import build_encoder
 from erlangen.encoders.frozen import represent
-from erlangen.measures.synthetic import Clean, follow
+from erlangen.measures.synthetic import Clean, follow, views_at
 from erlangen.measures.whitening import whitening
 from erlangen.nets import Normalize
 from erlangen.transforms.sweeps import GRIDS, POINTS, sweep
-from erlangen.views import to_float
 
 IMAGES, SHOWN = 16, 8  # images, and points of a grid that are made of each
 TARGET, SHARE = 3.0, 0.85
@@ -95,8 +94,7 @@ def views(size: int) -> list[dict[str, Any]]:
 
         def ours(found: Any = found, chosen: Any = chosen) -> None:
             for point in chosen:
-                params = {part: rows[point].expand(IMAGES, -1) for part, rows in found.params.items()}
-                normalize(found.transform.apply(to_float(images), params))
+                normalize(views_at(images, found, point))
 
         def theirs(chain: Any = chain, chosen: Any = chosen, values: Any = values) -> None:
             for picture in pictures:

@@ -13,6 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from erlangen.dist import local, stack_over_ranks
 from erlangen.names import lookup
 
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and standard deviation
+
 
 class Encoder(nn.Module):
     """Images (n, c, h, w) in [0, 1] to representations (n, dim); normalisation is its first layer.

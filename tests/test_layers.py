@@ -35,7 +35,7 @@ EVERYWHERE = {"torch", "jaxtyping"}
 HOMES = {
     "cli": {"tyro", "rich"},
     "data": {"torchvision", "sklearn", "scipy", "PIL", "numpy"},
-    "encoders": {"timm", "torchvision", "safetensors"},
+    "encoders": {"timm", "torchvision", "safetensors", "transformers"},
     "measures": {"numpy"},
     "recipes": {"safetensors"},
     "features": {"safetensors"},
@@ -57,6 +57,7 @@ LAZY = {
     "PIL",
     "rich",
     "safetensors",
+    "transformers",
     "umap",
 }  # inside functions only
 FILES = [path for path in ROOT.rglob("*.py") if path.relative_to(ROOT).parts[0] not in ("__init__.py", "__main__.py")]

@@ -30,7 +30,8 @@ class Subject:
     """What is examined, and on what."""
 
     encoder: Annotated[Positional[str], arg(metavar="ENCODER")]
-    """A run folder, a .safetensors file, timm/NAME, one of torchvision's (resnet50), `pixels`, or `random:NAME`."""
+    """A run folder, a .safetensors file, timm/NAME, one of torchvision's (resnet50), hub:FOLDER:ENTRY, hf:FOLDER,
+    python:FILE.py:NAME, `pixels`, or `random:NAME`; several joined by + become one."""
     data: str | None = None
     """Data set (see `erlangen list data`); for a run folder its own unless given, else digits."""
     data_root: str | None = None

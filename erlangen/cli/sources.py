@@ -11,13 +11,17 @@ from erlangen.cli.naming import file_name
 from erlangen.cli.options import Subject
 from erlangen.data import Data, open_dataset
 from erlangen.encoders import build_encoder, load_encoder
+from erlangen.encoders.foreign import foreign, is_foreign
 from erlangen.encoders.fused import Fused, How
 from erlangen.encoders.pretrained import is_published, pretrained, published_size
 from erlangen.names import unknown
 from erlangen.nets import Encoder
 from erlangen.recipes.projected import with_first_block
 
-KINDS = ("RUN_FOLDER", "FILE.safetensors", "timm/NAME", "torchvision's NAME", "pixels", "random:NAME")
+KINDS = (
+    *("RUN_FOLDER", "FILE.safetensors", "timm/NAME", "torchvision's NAME", "pixels", "random:NAME"),
+    *("hub:FOLDER:ENTRY", "hf:FOLDER", "python:FILE.py:NAME"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ def examined(subject: Subject, fuse: How = "cat", block: bool = False) -> Examin
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if block and (others := [part for part in names if not Path(part).is_dir()]):
         raise ValueError(f"`--projector-block` takes a run folder, of whose checkpoint the block is; not {others[0]}")
-    stored = {part: opened(part, block) for part in names if is_stored(part)}
+    stored = {part: opened(part, block) for part in names if is_stored(part) or is_foreign(part)}
     first = Path(names[0])
     if first.is_dir() and (name is None or (first / "recipe.json").exists()):
         values = json.loads((first / "recipe.json").read_text())["values"]
@@ -76,6 +80,8 @@ def is_stored(name: str) -> bool:
 
 
 def opened(name: str, block: bool) -> Encoder:
+    if is_foreign(name):
+        return foreign(name)
     return with_first_block(Path(name)) if block else load_encoder(name)
 
 

@@ -12,7 +12,7 @@ from erlangen.encoders.fused import Fused, lookup_how
 from erlangen.encoders.resnet import NAMES, resnet
 from erlangen.encoders.small import Small
 from erlangen.names import lookup, unknown
-from erlangen.nets import Encoder, Grey, Normalize, differing
+from erlangen.nets import IMAGENET, Encoder, Grey, Normalize, differing
 
 ENCODERS = {
     "small": "a convnet that trains in seconds on two CPU cores",
@@ -29,7 +29,6 @@ ENCODERS = {
     "torchvision/NAME": "any classifier of torchvision without its last layer, e.g. torchvision/convnext_tiny",
 }
 STEMS = ("cifar", "issl", "imagenet")
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and standard deviation
 
 
 def build_encoder(

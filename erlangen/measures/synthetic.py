@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from erlangen.chunks import each, pieces
 from erlangen.encoders.frozen import represent
 from erlangen.measures import cka
 from erlangen.measures.whitening import Whitening
@@ -120,12 +121,20 @@ def follow(
 
 def moved_to(encoder: nn.Module, images: Shaped[Tensor, "n c h w"], sweep: Sweep, point: int) -> Float[Tensor, "n d"]:
     """Representations of the images at one point of a sweep."""
+    return torch.cat([represent(encoder, views_at(part, sweep, point)) for part in torch.split(images, VIEWS)])
+
+
+def views_at(images: Shaped[Tensor, "n c h w"], sweep: Sweep, point: int) -> Float[Tensor, "n c h w"]:
+    """The images at one point of a sweep, on every core and in pieces that fit the cache."""
     params = {name: rows[point].to(images.device) for name, rows in sweep.params.items()}
-    found = []
-    for part in torch.split(images, VIEWS):
-        given = {name: p.expand(len(part), -1) for name, p in params.items()}
-        found.append(represent(encoder, sweep.transform.apply(to_float(part), given)))
-    return torch.cat(found)
+    views = torch.empty_like(images, dtype=torch.get_default_dtype() if images.dtype == torch.uint8 else images.dtype)
+
+    def make(part: slice) -> None:
+        given = {name: p.expand(len(views[part]), -1) for name, p in params.items()}
+        views[part] = sweep.transform.apply(to_float(images[part]), given)
+
+    each(make, pieces(images, "eager"))
+    return views
 
 
 def summary(rows: Rows, seed: int = 0) -> dict[str, Any]:

@@ -513,3 +513,14 @@ def test_warnings_are_lines(probe, tmp_path):
     assert first.startswith("erlangen: warning: no train image is of class 0: 4 test images")
     assert second.startswith("erlangen: warning: 1 of the 12 test images")
     assert second.endswith("(first: test image 8 is train image 2): what a probe finds is too good by as much")
+
+
+def test_a_function_of_ones_own_is_an_encoder(probe, tmp_path):
+    """It is examined as it is; how images are prepared stands in the protocol; a wrong name is told."""
+    (tmp_path / "mine.py").write_text("def colours(images):\n    return images.mean((2, 3))\n")
+    assert probe(what=f"python:{tmp_path / 'mine.py'}:colours")[0] == 0
+    found = json.loads(Path("out/probe.json").read_text())["knn"]
+    assert "assumed" in found["protocol"]["encoder"]["preprocessing"] and found["protocol"]["width"] == 3
+    assert found["accuracy"] > 0.9  # each class has a colour of its own
+    status, _, error = probe(what=f"python:{tmp_path / 'mine.py'}:colour")
+    assert status == 2 and "colours" in error and error.count("\n") == 1
