@@ -55,9 +55,7 @@ def build_encoder(
             f"`mean` (={mean}) and `std` (={std}) need one number for each of `channels` (={channels}), `std` above 0; "
             "None stands for the usual ones"
         )
-    if not stem and name == "resnet18-kth":
-        stem = "cifar" if size == 32 else "imagenet"
-    stem = stem or ("cifar" if size < 50 else "issl" if size < 100 else "imagenet")
+    stem = stem or usual_stem(name, size)
     lookup("stem", stem, dict.fromkeys(STEMS))
     normalize = Normalize(mean, std) if colours == channels else Grey(mean, std)
     encoder: Encoder
@@ -92,6 +90,13 @@ def build_encoder(
         "std": json.dumps(std),
     }
     return encoder
+
+
+def usual_stem(name: str, size: int) -> str:
+    """That of a ResNet of this name for images of `size` pixels."""
+    if name == "resnet18-kth":
+        return "cifar" if size == 32 else "imagenet"
+    return "cifar" if size < 50 else "issl" if size < 100 else "imagenet"
 
 
 def rebuilt(spec: Mapping[str, str | int]) -> Encoder:

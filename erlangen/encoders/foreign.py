@@ -16,14 +16,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from erlangen.encoders.frozen import evaluating
 from erlangen.names import lookup
 from erlangen.nets import IMAGENET, Encoder, Normalize
-
-KINDS = {
-    "hub": "hub:FOLDER:ENTRY, an entry of the hubconf.py of a local clone",
-    "hf": "hf:FOLDER, a vision model that `save_pretrained` wrote",
-    "python": "python:FILE.py:NAME, a module, a function of images, or a class or function that makes one",
-}
 
 
 @dataclass(frozen=True)
@@ -48,10 +43,8 @@ class Foreign(Encoder):
         self.normalize = Normalize(prepared.mean, prepared.std)
         self.model = network if isinstance(network, nn.Module) else Function(network)
         self.name = name
-        training = self.training
-        with torch.no_grad():
-            trial = self.eval()(torch.zeros(2, channels, prepared.size, prepared.size))
-        self.train(training)
+        with torch.no_grad(), evaluating(self):
+            trial = self(torch.zeros(2, channels, prepared.size, prepared.size))
         self.dim = trial.shape[1]
         self.spec = {
             "name": name,
@@ -101,17 +94,19 @@ def told(output: Any) -> str:
 
 def is_foreign(name: str) -> bool:
     kind, _, rest = name.partition(":")
-    return kind in KINDS and bool(rest)
+    return kind in LOADERS and bool(rest)
 
 
 def foreign(name: str) -> Encoder:
-    """The encoder of this name, `hub:FOLDER:ENTRY`, `hf:FOLDER` or `python:FILE.py:NAME`, in eval mode.
+    """The encoder of this name, in eval mode: `hub:FOLDER:ENTRY`, an entry of the hubconf.py of a local clone;
+    `hf:FOLDER`, a vision model that `save_pretrained` wrote; or `python:FILE.py:NAME`, a module, a function of images,
+    or a class or function that makes one.
 
     It normalises images in [0, 1] as it was trained: where mean, deviation and size were found stands in
     `spec["preprocessing"]`. `ValueError` for what does not exist, and for what gives no vectors.
     """
     kind, _, rest = name.partition(":")
-    network, prepared = {"hub": from_hub, "hf": from_hugging_face, "python": from_python}[kind](name, rest)
+    network, prepared = LOADERS[kind](name, rest)
     return Foreign(name, network, prepared).eval()
 
 
@@ -120,7 +115,7 @@ def from_hub(name: str, rest: str) -> tuple[Callable[..., Any], Prepared]:
     file = Path(folder) / "hubconf.py"
     if not file.is_file():
         raise ValueError(f"encoder {name!r}: there is no hubconf.py in {folder or '.'}; name it hub:FOLDER:ENTRY")
-    return split(lookup(f"entry of {folder}", entry, callables(file))(), "the entry")
+    return split(lookup(f"entry of {folder}", entry, callables(file))(), "the entry's own attributes")
 
 
 def from_hugging_face(name: str, folder: str) -> tuple[Callable[..., Any], Prepared]:
@@ -143,6 +138,9 @@ def from_python(name: str, rest: str) -> tuple[Callable[..., Any], Prepared]:
     if isinstance(network, type) or not (isinstance(network, nn.Module) or takes_images(network)):
         network = network()
     return split(network, f"{attribute}'s own attributes")
+
+
+LOADERS = {"hub": from_hub, "hf": from_hugging_face, "python": from_python}
 
 
 def callables(file: Path) -> dict[str, Callable[..., Any]]:

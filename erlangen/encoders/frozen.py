@@ -1,6 +1,7 @@
 """Encoders that learn nothing, and running them over many images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -43,6 +44,18 @@ class Frozen(Encoder):
         return self.encoder.features(images, layers)
 
 
+@contextmanager
+def evaluating(net: torch.nn.Module) -> Iterator[None]:
+    """In eval mode; afterwards each module is in the mode that it had."""
+    training = [module for module in net.modules() if module.training]
+    net.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 @torch.no_grad()
 def represent(
     encoder: torch.nn.Module,
@@ -56,14 +69,9 @@ def represent(
     is given back in the mode that it had.
     `ValueError` if a representation is not finite: it tells the first image, by its number among `names`.
     """
-    training = [module for module in encoder.modules() if module.training]
-    encoder.eval()
-    try:
-        like = next(encoder.parameters(), to_float(images[:1]))
+    like = next(encoder.parameters(), to_float(images[:1]))
+    with evaluating(encoder):
         parts = [encoder(to_float(part.to(like.device)).to(like.dtype)) for part in torch.split(images, batch_size)]
-    finally:
-        for module in training:
-            module.training = True
     h = torch.cat(parts).to(images.device)
     h = h if h.dtype == torch.float64 else h.float()
     if not bool((finite := h.isfinite().flatten(1).all(1)).all()):

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from erlangen.encoders.frozen import represent
+from erlangen.encoders.frozen import evaluating, represent
 from erlangen.measures import cka
 from erlangen.measures.actions import Act, Elements, check_action
 from erlangen.measures.prediction import explained
@@ -18,7 +18,7 @@ from erlangen.measures.steer import components
 from erlangen.names import lookup
 from erlangen.nets import Encoder
 from erlangen.solvers import ridge_of_versions
-from erlangen.solvers.intervals import DRAWS, mean, with_intervals
+from erlangen.solvers.intervals import mean, with_intervals
 from erlangen.views import to_float
 
 Operator = Literal["ridge", "procrustes"]
@@ -51,12 +51,9 @@ def of_layers(
 
 @torch.no_grad()
 def _inner(encoder: Encoder, images: Tensor, layers: Sequence[str]) -> dict[str, Float[Tensor, "n _"]]:
-    training = encoder.training
     like = next(encoder.parameters(), to_float(images[:1]))
-    try:
-        outputs = encoder.eval().features(to_float(images.to(like.device)).to(like.dtype), layers)
-    finally:
-        encoder.train(training)
+    with evaluating(encoder):
+        outputs = encoder.features(to_float(images.to(like.device)).to(like.dtype), layers)
     return {name: flattened(x).to(images.device).float() for name, x in outputs.items()}
 
 
@@ -175,13 +172,3 @@ def moved_layers(
         for name, x in of_layers(encoder, moved, layers).items():
             found[name].append(x)
     return {name: torch.stack(parts) for name, parts in found.items()}
-
-
-STEERABLE = {
-    "operators": f"per element, on {STEERED} leading components, fitted to images under all elements, tested on others",
-    "ridge": "linear, the penalty chosen on a fifth of the fit images",
-    "procrustes": "rotation or reflection between means",
-    "layers": f"maps as {GRID} x {GRID} means, tokens as their mean, the output as it is",
-    "errors": "mean squared, in units of the mean squared distance of two images",
-    "intervals": f"95 %, {DRAWS} bootstrap samples of test images",
-}
