@@ -17,8 +17,7 @@ from torch import Tensor
 from benchmarks import interleaved, publish, row, seconds
 from erlangen.probes.ericsson import decays_of
 from erlangen.solvers import cross_validated, folds_of, logistic_path
-from erlangen.solvers.classify import FLAT
-from erlangen.solvers.lbfgs import Until
+from erlangen.solvers.classify import enough
 from erlangen.solvers.logistic import basis, solve
 from erlangen.solvers.neighbours import nearest
 
@@ -134,8 +133,7 @@ def sweep(small: bool) -> list[dict[str, Any]]:
     rows = torch.ones(n, dtype=torch.bool).index_fill_(0, parts[0], False).nonzero().flatten().to(DEVICE)
     given = basis(there)
     penalties = [decay / len(rows) for decay in decays]
-    until = Until(200, 1e-8, FLAT * float(given.values.mean().sqrt()))
-    weight, bias = solve(given, rows, their_labels[rows], CLASSES, penalties, until)
+    weight, bias = solve(given, rows, their_labels[rows], CLASSES, penalties, enough(given, 200))
     weight = torch.einsum("dr,rpc->pdc", given.axes, weight)
     bias = bias - given.mean @ weight
     fit = x[rows.cpu()], labels[rows.cpu()]

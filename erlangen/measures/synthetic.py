@@ -3,14 +3,14 @@
 Every number compares images that are moved, to each of k points of a grid, with the same images as they are.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from erlangen.chunks import each, pieces
@@ -20,7 +20,7 @@ from erlangen.measures.whitening import Whitening
 from erlangen.solvers import Linear
 from erlangen.solvers.intervals import DRAWS, Weights, bands, mean, with_intervals
 from erlangen.transforms.sweeps import Sweep
-from erlangen.views import generator, to_float
+from erlangen.views import to_float
 
 PAIRS = 1024  # images, at most, of which all pairs are compared: by CKA, and to find the original among them
 BLOCKS = 20  # parts that are left out in turn, for the error of CKA
@@ -41,6 +41,15 @@ class Clean:
     def pairs(self) -> int:
         return min(len(self.h), PAIRS)
 
+    @cached_property
+    def whitened(self) -> Float[Tensor, "n d"]:
+        return self.whiten(self.h)
+
+    @cached_property
+    def answers(self) -> Int[Tensor, " n"]:
+        assert self.head is not None
+        return self.head(self.h).argmax(1)
+
 
 def compare(clean: Clean, moved: Float[Tensor, "n d"]) -> dict[str, Float[Tensor, " n"]]:
     """Of each image: what its representation and the moved one have in common.
@@ -50,7 +59,7 @@ def compare(clean: Clean, moved: Float[Tensor, "n d"]) -> dict[str, Float[Tensor
     cosine, among the first `PAIRS` images (of equally near ones any is taken). `consistency`: whether the classifier
     says the same of both.
     """
-    a, b = clean.whiten(clean.h), clean.whiten(moved)
+    a, b = clean.whitened, clean.whiten(moved)
     found = {
         "similarity": F.cosine_similarity(a, b, dim=1),
         "distance": (a - b).norm(dim=1),
@@ -62,7 +71,7 @@ def compare(clean: Clean, moved: Float[Tensor, "n d"]) -> dict[str, Float[Tensor
     nearest = ~(cosines > own + TIE).any(1) / ((cosines - own).abs() <= TIE).sum(1)
     found["retrieval"] = F.pad(nearest, (0, len(moved) - len(nearest)), value=torch.nan)
     if clean.head is not None:
-        found["consistency"] = (clean.head(moved).argmax(1) == clean.head(clean.h).argmax(1)).double()
+        found["consistency"] = (clean.head(moved).argmax(1) == clean.answers).double()
     return found
 
 
@@ -177,11 +186,6 @@ def summary(rows: Rows, seed: int = 0) -> dict[str, Any]:
 
 def mean_of(rows: Float[Tensor, " n"], weights: Weights) -> dict[str, Float[Tensor, " b"]]:
     return {"mean": mean(rows, weights)}
-
-
-def drawn(n: int, images: int, seed: int = 0) -> Sequence[int]:
-    """The places of so many of n images, each once; all if there are no more."""
-    return torch.randperm(n, generator=generator(seed, "measure"))[:images].tolist()
 
 
 SAID = {

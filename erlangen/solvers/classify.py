@@ -9,7 +9,7 @@ from torch import Tensor
 
 from erlangen.solvers.lbfgs import Until
 from erlangen.solvers.linear import PENALTIES, Linear, held_out, standardisation
-from erlangen.solvers.logistic import basis, solve, solve_subsets
+from erlangen.solvers.logistic import Basis, basis, solve, solve_subsets
 from erlangen.views import generator
 
 FLAT = 4e-5  # length of the gradient of a mean loss of standardised features from which on a choice can be made
@@ -75,8 +75,7 @@ def cross_validated(
     as short as makes no difference to a choice: scikit-learn stops when its largest entry is 1e-4.
     """
     given, parts = basis(x), [held.to(x.device) for held in folds_of(len(x), folds, seed)]
-    flat = FLAT * float(given.values.mean().sqrt())
-    until = Until(iterations, 1e-12) if x.dtype == torch.float64 else Until(iterations, 1e-8, flat)
+    until = enough(given, iterations)
     fitted = torch.ones(len(x), folds, dtype=torch.bool, device=x.device)
     for i, held in enumerate(parts):
         fitted[held, i] = False
@@ -97,6 +96,13 @@ def cross_validated(
         product = torch.addmm(bias.flatten(), given.rotated[held], weight.flatten(1))
         scores.append(score(product.view(len(held), *bias.shape).argmax(2), labels[held]))
     return torch.stack(scores)
+
+
+def enough(given: Basis, iterations: int) -> Until:
+    """How far to solve for a choice by accuracy: in float64 to the end."""
+    if given.values.dtype == torch.float64:
+        return Until(iterations, 1e-12)
+    return Until(iterations, 1e-8, FLAT * float(given.values.mean().sqrt()))
 
 
 def logistic_regression(
