@@ -50,9 +50,6 @@ class Groups:
     owner: Int[Tensor, " n"]
     names: tuple[str, ...]
 
-    def __len__(self) -> int:
-        return len(self.names)
-
 
 def open_groups(name: str, root: Path, size: int = 224, device: torch.device | str = "cpu") -> Groups:
     """The groups of this name, their pictures `size` pixels wide.
@@ -68,7 +65,10 @@ def open_groups(name: str, root: Path, size: int = 224, device: torch.device | s
     else:
         raise unknown("real-world set", name, GROUPS)
     if not files:
-        raise ValueError(f"real-world set {name!r} in {home} has no pictures that belong together: see `list real`")
+        raise ValueError(
+            f"real-world set {name!r} in {home} has no pictures that belong together: a line of a list, a "
+            "sub-folder of groups, or what the set's files are named by must have two or more"
+        )
     if alone := [group for group, members in files.items() if len(members) < 2]:
         raise ValueError(
             f"group {alone[0]!r} of {name!r} in {home} has {len(files[alone[0]])} picture(s), a group needs two or more"

@@ -83,7 +83,7 @@ def check_action(
     In units of the mean squared distance of two images' y: 0 is exact, 1 as far as another image. `composition` of
     rho(i) rho(j) from rho(i after j), over all pairs whose composition is an element and neither of which does nothing;
     `inverse` of those from y alone which undo each other; `identity` of rho(e) from y; `order` of element 1, as often
-    as it takes to do nothing, from y (for groups that have one). y = (1, 0), (-1, 0), all rho(i) = 0: identity 1 / 2.
+    as it takes to do nothing, from y (for groups that have one). y = (1, 0), (-1, 0), all rho(i) = 0: identity 1 / 4.
     """
     apart = 2 * (y.double() - y.double().mean(0)).square().sum(1).mean() * len(y) / max(1, len(y) - 1)
     one = [act(i, y) for i in range(len(among))]

@@ -10,16 +10,15 @@ from torch import Tensor, nn
 
 from erlangen.data.base import Data, Source
 from erlangen.features import Preparation, extracted
-from erlangen.measures.synthetic import SAID, Clean, Rows, drawn, follow, summary
+from erlangen.measures.synthetic import SAID, Clean, Progress, Rows, follow, summary
 from erlangen.measures.whitening import Whitening, whitening
 from erlangen.names import lookup
 from erlangen.solvers import Linear, classifier
 from erlangen.spaces import Choice
 from erlangen.transforms import TRANSFORMS, build_transform
-from erlangen.transforms.sweeps import GRIDS, SYNTHETIC, Sweep, sweep
+from erlangen.transforms.sweeps import GRIDS, POINTS, SYNTHETIC, Sweep, sweep
+from erlangen.views import generator
 
-QUICK = 16  # points of a grid, and images, of a quick measure
-QUICK_IMAGES = 256
 Begun = Callable[[str], Rows | None]  # what was found of a transform before, if anything
 
 
@@ -59,11 +58,8 @@ def points(name: str, k: int | None) -> int | None:
         return int(max((2**e) ** 2 for e in range(1, 9) if (2**e) ** 2 <= max(k, 4)))
     if name == "resized_crop":
         return int(max(root**4 for root in range(2, 9) if root**4 <= max(k, 16)))
-    most = {"posterize": 7, "quarter_turn": 4}.get(name, 2 if name in SWITCHES else k)
-    return min(k, most)
-
-
-SWITCHES = ("h_flip", "v_flip", "grayscale", "invert", "equalize")
+    finite = {name: count for name, count in POINTS.items() if count < 256} | {"quarter_turn": 4}
+    return min(k, finite.get(name, k))
 
 
 def axis(found: Sweep) -> dict[str, Any]:
@@ -94,7 +90,7 @@ def invariances(
     shrinkage: float | None = None,
     cache: Path | None = None,
     begun: Begun = lambda name: None,
-    progress: Callable[[int], None] = lambda views: None,
+    progress: Progress = lambda views: None,
 ) -> dict[str, dict[str, Any]]:
     """What of an encoder's representation stays when images are transformed, by transform (`sweeps_of`).
 
@@ -110,7 +106,7 @@ def invariances(
     split = data.train if data.test is None else data.test
     whole = extracted(encoder, split, folder=cache).x
     whiten = whitening(whole, shrinkage)
-    rows = torch.tensor(drawn(len(split), images, seed))
+    rows = torch.randperm(len(split), generator=generator(seed, "measure"))[:images]
     clean = Clean(whole[rows.to(whole.device)], whiten, head_of(encoder, data, whole, cache, seed))
     taken = split.take(rows).images
     results = {}

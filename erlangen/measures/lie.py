@@ -11,6 +11,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from erlangen.encoders.frozen import represent
+from erlangen.measures.actions import COLOURS
 from erlangen.measures.fitted import STEERED
 from erlangen.measures.steer import components
 from erlangen.names import lookup
@@ -55,9 +56,6 @@ def directions(name: str, size: int) -> dict[str, Direction]:
         back = 1 / there if still is None else 2 * torch.tensor(still) - there
         found[label] = Direction(transform, {parameter: there}, {parameter: back}, step, per)
     return found
-
-
-COLOURS = ("brightness", "contrast", "saturation")
 
 
 def derivative(encoder: nn.Module, images: Shaped[Tensor, "n c h w"], direction: Direction) -> Float[Tensor, "n d"]:

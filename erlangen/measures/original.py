@@ -6,7 +6,6 @@ replacement.
 """
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +21,6 @@ from erlangen.measures.whitening import Whitening
 from erlangen.transforms.geometric import CenterCrop, Resize
 from erlangen.transforms.sweeps import CROP, RESIZE, ericsson
 from erlangen.views import to_float
-
-RIDGE = 1e-10  # what the original adds to the variances of its random network
 
 
 def indices(n: int, images: int) -> Int[Tensor, " {images}"]:
@@ -110,14 +107,3 @@ def along(
     columns = {key: torch.stack(rows, 1) for key, rows in found.items()}  # (k, n)
     rows = [{key: x[point] for key, x in columns.items()} for point in range(len(columns["distance"]))]
     return Rows(len(index), rows, total=torch.stack(totals), square=torch.stack(squares))
-
-
-def protocol(images: int, resize: int, crop: int) -> dict[str, Any]:
-    """What the numbers depend on, in words."""
-    return {
-        "name": "ericsson",
-        "views": f"the operation on the 8-bit image at its native size, then the short side {resize} px, the middle "
-        f"{crop} px",
-        "images": f"{images}, drawn by numpy's generator from seed 0 with replacement",
-        "reference": "all images of the split, prepared alike",
-    }

@@ -1,7 +1,7 @@
 """Synthetic and real-world invariance against the original code of Ericsson et al., from its features."""
 
 import torch
-from vectors import Case, cases
+from vectors import Case, cases, check_close
 
 from erlangen.measures.groups import over_groups
 from erlangen.measures.synthetic import Clean, Rows, summary
@@ -14,8 +14,8 @@ CLAIMS = {
 }
 
 
-def close(found, expected):
-    torch.testing.assert_close(found.double(), expected.double(), rtol=1e-5, atol=1e-5)
+def check_same(found, expected):
+    check_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @cases(SYNTHETIC, "()bank")
@@ -23,8 +23,8 @@ def test_reference(case):
     """The original's mean and covariance of the bank are those that whitening makes 0 and 1."""
     whiten = whitening(case["bank"])
     assert whiten.shrinkage == 0
-    close(whiten.mean, case["mean"])
-    close(whiten.axes.T @ case["cov"] @ whiten.axes, torch.eye(len(case["cov"])))
+    check_same(whiten.mean, case["mean"])
+    check_same(whiten.axes.T @ case["cov"] @ whiten.axes, torch.eye(len(case["cov"])))
 
 
 @cases(SYNTHETIC, "()bank")
@@ -32,15 +32,15 @@ def test_synthetic(case):
     """Both numbers of every image and view; the curves, and the mean over the grid that the original prints."""
     bank, views = case["bank"], case["views"]
     clean = Clean(bank[case["sample_idx"]], whitening(bank))
-    close(clean.h, case["clean"])
+    check_same(clean.h, case["clean"])
     rows = Rows(len(views))
     for moved in views.unbind(1):
         rows.add(clean, moved, None)
     found = summary(rows)
     for name in ("similarity", "distance"):
-        close(torch.stack([row[name] for row in rows.rows], 1), case[f"{name}_per_image"])
-        close(torch.tensor(found["curves"][name]["mean"]), case[name])
-        close(torch.tensor(found[name]), case[f"{name}_overall"])
+        check_same(torch.stack([row[name] for row in rows.rows], 1), case[f"{name}_per_image"])
+        check_same(torch.tensor(found["curves"][name]["mean"]), case[name])
+        check_same(torch.tensor(found[name]), case[f"{name}_overall"])
 
 
 @cases(REAL, "(group_|pair_)views")
@@ -50,5 +50,5 @@ def test_real_world(case):
     factor = torch.linalg.cholesky(torch.linalg.inv(whole["cov"].double()))
     found = over_groups(case["views"].unbind(), Whitening(whole["mean"].double(), factor, 0.0, 0))
     for name, rows in (("similarity", "similarities"), ("distance", "distances")):
-        close(torch.tensor(found[rows]), case[name])
-        close(torch.tensor(found[name]), case[f"{name}_mean"])
+        check_same(torch.tensor(found[rows]), case[name])
+        check_same(torch.tensor(found[name]), case[f"{name}_mean"])
