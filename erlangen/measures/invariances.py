@@ -1,17 +1,19 @@
 """What an encoder ignores: its invariance to every synthetic transform, on the images of a data set."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from erlangen.data.base import Data, Source
 from erlangen.features import Preparation, extracted
+from erlangen.measures.moments import WIDEST
 from erlangen.measures.synthetic import SAID, Clean, Progress, Rows, follow, summary
-from erlangen.measures.whitening import Whitening, whitening
+from erlangen.measures.whitening import whitening
 from erlangen.names import lookup
 from erlangen.solvers import Linear, classifier
 from erlangen.spaces import Choice
@@ -19,6 +21,9 @@ from erlangen.transforms import TRANSFORMS, build_transform
 from erlangen.transforms.sweeps import GRIDS, POINTS, SYNTHETIC, Sweep, sweep
 from erlangen.views import generator
 
+QUICK = 16  # points of a sweep that is thinned
+TWICE = torch.tensor([0, 2, 3, 1])  # in the field of four elements
+PLUS = torch.arange(4)[:, None] ^ torch.arange(4)
 Begun = Callable[[str], Rows | None]  # what was found of a transform before, if anything
 
 
@@ -48,6 +53,26 @@ def sweeps_of(names: Sequence[str], size: int, k: int | None = None, seed: int =
     return found
 
 
+def thinned(name: str, found: Sweep) -> Sweep:
+    """16 points of a whole sweep whose mean is near that of all: the middles of 16 equal parts.
+
+    Of grids in two dimensions every row and every column once in each 4 x 4 of a Latin square; of those in four every
+    pair of values of two dimensions once. Shorter sweeps are left as they are.
+    """
+    k = len(found)
+    if k <= QUICK:
+        return found
+    i = torch.arange(QUICK)
+    if name in ("translation", "shear"):
+        return found.at(i * QUICK + (7 * i + 3) % QUICK)
+    if name == "deform":  # whose deviation is that of the point modulo 8
+        return found.at(i * (QUICK + 1))
+    if name == "resized_crop":
+        a, b = i // 4, i % 4
+        return found.at(64 * a + 16 * b + 4 * PLUS[a, b] + PLUS[a, TWICE[b]])
+    return found.at((2 * i + 1) * k // (2 * QUICK))
+
+
 def points(name: str, k: int | None) -> int | None:
     """As many of k as the grid of this name can have: a square of a power of two, a fourth power, or what there is."""
     if k is None:
@@ -68,16 +93,67 @@ def axis(found: Sweep) -> dict[str, Any]:
     The parameter if it is one number, in the unit of its space; else the largest distance of a number from the
     identity's. `label` names it, `identity` is the place of what does nothing.
     """
-    name = (varied(found) or list(found.params))[-1]
+    name = found.main
     rows, still = found.params[name], found.transform.spaces[name].identity
     if rows.shape[1] == 1:
         return {"values": rows[:, 0].tolist(), "identity": float(still[0]), "label": name}
     return {"values": (rows - still).abs().amax(1).tolist(), "identity": 0.0, "label": f"distance of {name}"}
 
 
-def varied(found: Sweep) -> list[str]:
-    """The parameters that differ from point to point."""
-    return [name for name, rows in found.params.items() if len(torch.unique(rows, dim=0)) > 1]
+@dataclass(frozen=True)
+class Setting:
+    """An encoder, the images that it is measured on, and how they are represented as they are."""
+
+    encoder: nn.Module
+    images: Shaped[Tensor, "n c h w"]
+    clean: Clean
+    protocol: Mapping[str, Any]
+    seed: int
+    whole: Float[Tensor, "m d"]  # representations of the whole split, by which is whitened
+
+
+def setting(
+    encoder: nn.Module,
+    data: Data,
+    images: int = 1000,
+    seed: int = 0,
+    shrinkage: float | None = None,
+    cache: Path | None = None,
+) -> Setting:
+    """Images drawn from the test split, or from the train split of data that have one alone.
+
+    Representations are whitened over all images of that split, and a classifier is fitted to the train images, if they
+    have labels. In the folder `cache`, if given, representations of whole splits are kept. `ValueError` for fewer than
+    2 `images`.
+    """
+    if images < 2:
+        raise ValueError(f"`images` (={images}) to be compared must be at least 2")
+    split = data.train if data.test is None else data.test
+    whole = extracted(encoder, split, folder=cache).x
+    whiten = whitening(whole, shrinkage)
+    rows = drawn(split, images, seed)
+    head = head_of(encoder, data, whole, cache, seed)
+    batch = split.take(rows)
+    truth = None if batch.labels is None or head is None else batch.labels.to(whole.device)
+    clean = Clean(whole[rows.to(whole.device)], whiten, head, truth)
+    return Setting(encoder, batch.images, clean, protocol(data, split, clean, seed), seed, whole)
+
+
+def drawn(split: Source, images: int, seed: int) -> Int[Tensor, " n"]:
+    """Which images of a split are measured."""
+    return torch.randperm(len(split), generator=generator(seed, "measure"))[:images]
+
+
+def invariance(
+    given: Setting, found: Sweep, rows: Rows | None = None, progress: Progress = lambda views: None
+) -> dict[str, Any]:
+    """What of the representation stays along one sweep: `synthetic.summary`, `axis`, and `protocol`.
+
+    `rows`, what a stopped measure has found already, is added to.
+    """
+    followed = follow(given.encoder, given.images, found, given.clean, rows, progress)
+    grid = {"transform": str(found.transform), "grid": f"{len(found)} points of {', '.join(found.varied) or 'nothing'}"}
+    return {**summary(followed, given.seed), "axis": axis(found), "protocol": {**grid, **given.protocol}}
 
 
 def invariances(
@@ -94,30 +170,12 @@ def invariances(
 ) -> dict[str, dict[str, Any]]:
     """What of an encoder's representation stays when images are transformed, by transform (`sweeps_of`).
 
-    Each has the numbers and curves of `synthetic.summary`, `axis`, and `protocol`: all that they depend on. The images
-    are drawn from the test split, or from the train split of data that have one alone; representations are whitened
-    over all images of that split, and a classifier for `consistency` is fitted to the train images, if they have
-    labels. In the folder `cache`, if given, representations of whole splits are kept. `begun` gives what a stopped
-    measure has found already.
+    Each is what `invariance` gives, of images as `setting` draws them. `begun` gives what a stopped measure has found
+    already.
     """
-    if images < 2:
-        raise ValueError(f"`images` (={images}) to be compared must be at least 2")
     sweeps = sweeps_of(transforms, data.size, k, seed)  # a wrong name fails first
-    split = data.train if data.test is None else data.test
-    whole = extracted(encoder, split, folder=cache).x
-    whiten = whitening(whole, shrinkage)
-    rows = torch.randperm(len(split), generator=generator(seed, "measure"))[:images]
-    clean = Clean(whole[rows.to(whole.device)], whiten, head_of(encoder, data, whole, cache, seed))
-    taken = split.take(rows).images
-    results = {}
-    for name, found in sweeps.items():
-        followed = follow(encoder, taken, found, clean, begun(name), progress)
-        results[name] = {
-            **summary(followed, seed),
-            "axis": axis(found),
-            "protocol": protocol(found, data, split, len(rows), whiten, seed, clean.head),
-        }
-    return results
+    given = setting(encoder, data, images, seed, shrinkage, cache)
+    return {name: invariance(given, found, begun(name), progress) for name, found in sweeps.items()}
 
 
 def head_of(
@@ -131,20 +189,18 @@ def head_of(
     return classifier(x, labels.to(x.device), seed=seed)
 
 
-def protocol(
-    found: Sweep, data: Data, split: Source, images: int, whiten: Whitening, seed: int, head: Linear | None
-) -> Mapping[str, Any]:
-    """All that the numbers depend on, ready for JSON."""
+def protocol(data: Data, split: Source, clean: Clean, seed: int) -> Mapping[str, Any]:
+    """All that the numbers depend on but the transform, ready for JSON."""
+    head, reduced = clean.head, clean.reduced
     return {
-        "transform": str(found.transform),
-        "grid": f"{len(found)} points of {', '.join(varied(found)) or 'nothing'}",
-        "images": images,
+        "images": len(clean.h),
         "data": data.name,
         "split": "train" if split is data.train else "test",
         "size": split.size,
-        "reference": f"{whiten.images} images of the split",
-        "shrinkage": whiten.shrinkage,
+        "reference": f"{clean.whiten.images} images of the split",
+        "shrinkage": clean.whiten.shrinkage,
         "classifier": "none: no labels" if head is None else f"logistic regression on train images, {head.penalty:g}",
+        "components": "all" if reduced is None else f"{WIDEST} for lidar and decodability",
         "seed": seed,
         **SAID,
     }

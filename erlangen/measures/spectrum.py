@@ -120,9 +120,16 @@ def lidar(h: Float[Tensor, "k n d"], delta: float = 1e-4, eps: float = 1e-8) -> 
     h = h.double()
     means = h.mean(0)
     around = (h - means).flatten(0, 1)
-    within = around.T @ around / (n * (k - 1)) + delta * torch.eye(d, dtype=h.dtype, device=h.device)
-    factor = torch.linalg.cholesky(within)
+    return lidar_of(around.T @ around / (n * (k - 1)), means, delta, eps)
+
+
+def lidar_of(
+    within: Float[Tensor, "d d"], means: Float[Tensor, "n d"], delta: float = 1e-4, eps: float = 1e-8
+) -> Float[Tensor, ""]:
+    """`lidar` of the covariance of views about the means of their images, and of these means."""
+    eye = torch.eye(len(within), dtype=within.dtype, device=within.device)
+    factor = torch.linalg.cholesky(within + delta * eye)
     scaled = torch.linalg.solve_triangular(factor, (means - means.mean(0)).T, upper=False)
-    values = torch.linalg.svdvals(scaled).square() / (n - 1)
+    values = torch.linalg.svdvals(scaled).square() / (len(means) - 1)
     p = values / values.sum().clamp_min(1e-300) + eps
     return torch.exp(-(p * p.log()).sum())

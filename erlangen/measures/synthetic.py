@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from erlangen.chunks import each, pieces
 from erlangen.encoders.frozen import represent
 from erlangen.measures import cka
+from erlangen.measures.moments import WIDEST, Moments
+from erlangen.measures.steer import Components, components
 from erlangen.measures.whitening import Whitening
 from erlangen.solvers import Linear
 from erlangen.solvers.intervals import DRAWS, Weights, bands, mean, with_intervals
@@ -36,6 +38,7 @@ class Clean:
     h: Float[Tensor, "n d"]
     whiten: Whitening
     head: Linear | None = None  # a classifier of representations, whose answers should stay
+    truth: Int[Tensor, " n"] | None = None  # what it should answer
 
     @property
     def pairs(self) -> int:
@@ -44,6 +47,11 @@ class Clean:
     @cached_property
     def whitened(self) -> Float[Tensor, "n d"]:
         return self.whiten(self.h)
+
+    @cached_property
+    def reduced(self) -> Components | None:
+        """The leading components of a wide representation, of which moments are kept."""
+        return components(self.h, WIDEST) if self.h.shape[1] > WIDEST else None
 
     @cached_property
     def answers(self) -> Int[Tensor, " n"]:
@@ -57,7 +65,7 @@ def compare(clean: Clean, moved: Float[Tensor, "n d"]) -> dict[str, Float[Tensor
     `similarity` and `distance`, the original's: cosine and Euclidean distance of whitened representations, the latter
     the Mahalanobis distance. `cosine` of those as they are. `retrieval`: whether the original is the nearest, by
     cosine, among the first `PAIRS` images (of equally near ones any is taken). `consistency`: whether the classifier
-    says the same of both.
+    says the same of both; `accuracy`: whether what it says of the moved image is true.
     """
     a, b = clean.whitened, clean.whiten(moved)
     found = {
@@ -71,7 +79,10 @@ def compare(clean: Clean, moved: Float[Tensor, "n d"]) -> dict[str, Float[Tensor
     nearest = ~(cosines > own + TIE).any(1) / ((cosines - own).abs() <= TIE).sum(1)
     found["retrieval"] = F.pad(nearest, (0, len(moved) - len(nearest)), value=torch.nan)
     if clean.head is not None:
-        found["consistency"] = (clean.head(moved).argmax(1) == clean.answers).double()
+        answers = clean.head(moved).argmax(1)
+        found["consistency"] = (answers == clean.answers).double()
+        if clean.truth is not None:
+            found["accuracy"] = (answers == clean.truth).double()
     return found
 
 
@@ -84,9 +95,16 @@ class Rows:
     cka: list[Float[Tensor, " _"]] = field(default_factory=list)  # of all images, then without each part
     total: Tensor = field(default_factory=lambda: torch.zeros(()))  # of the representations over points, (n, d)
     square: Tensor = field(default_factory=lambda: torch.zeros(()))  # of their squared lengths, (n,)
+    moments: Moments | None = None  # for what is told of the parameter; the original's protocol has none
 
-    def add(self, clean: Clean, moved: Float[Tensor, "n d"], gram: Float[Tensor, "m m"] | None) -> None:
-        """One more point; `gram` is that of the images as they are, None for too few."""
+    def add(
+        self,
+        clean: Clean,
+        moved: Float[Tensor, "n d"],
+        gram: Float[Tensor, "m m"] | None,
+        target: Float[Tensor, " e"] | None = None,
+    ) -> None:
+        """One more point; `gram` is that of the images as they are, None for too few; `target` its parameter."""
         self.rows.append(compare(clean, moved))
         if gram is not None:
             other = cka.gram(moved[: clean.pairs])
@@ -94,13 +112,18 @@ class Rows:
             self.cka.append(torch.cat([cka.of_grams(gram, other)[None], parts]))
         x = moved.double() - clean.whiten.mean  # about a mean, where large numbers would cancel
         self.total, self.square = self.total + x, self.square + x.square().sum(1)
+        if target is not None:
+            x = x if clean.reduced is None else clean.reduced(moved)
+            self.moments = self.moments or Moments.none(len(x), x.shape[1], len(target), x)
+            self.moments.add(x, target)
 
     def state(self) -> dict[str, Tensor]:
         """As tensors, to be written."""
         names = self.rows[0] if self.rows else {}
         stacked = {f"rows.{name}": torch.stack([row[name] for row in self.rows]) for name in names}
         stacked |= {"cka": torch.stack(self.cka)} if self.cka else {}
-        return {**stacked, "total": self.total, "square": self.square}
+        moments = {} if self.moments is None else self.moments.state()
+        return {**stacked, "total": self.total, "square": self.square, **moments}
 
     @classmethod
     def of(cls, images: int, state: Mapping[str, Tensor]) -> "Rows":
@@ -108,7 +131,8 @@ class Rows:
         names = [name.removeprefix("rows.") for name in state if name.startswith("rows.")]
         count = len(state[f"rows.{names[0]}"]) if names else 0
         rows = [{name: state[f"rows.{name}"][i] for name in names} for i in range(count)]
-        return cls(images, rows, list(state["cka"]) if "cka" in state else [], state["total"], state["square"])
+        moments = Moments.of(state) if "moments.sums" in state else None
+        return cls(images, rows, list(state["cka"]) if "cka" in state else [], state["total"], state["square"], moments)
 
 
 def follow(
@@ -122,8 +146,9 @@ def follow(
     """The images moved to every point of the sweep, or to those that `rows` lack, which is added to."""
     rows = Rows(len(images)) if rows is None else rows
     gram = cka.gram(clean.h[: clean.pairs]) if clean.pairs >= cka.FEWEST else None
+    targets = sweep.embedded()
     for point in range(len(rows.rows), len(sweep)):
-        rows.add(clean, moved_to(encoder, images, sweep, point), gram)
+        rows.add(clean, moved_to(encoder, images, sweep, point), gram, targets[point])
         progress(len(images))
     return rows
 
@@ -151,7 +176,8 @@ def summary(rows: Rows, seed: int = 0) -> dict[str, Any]:
 
     `similarity`, `distance`, `cosine`, `retrieval`, `consistency` as in `compare`, and of all images together
     `variance`: 1 - the share of the variance of all representations that is due to the transform (1 is invariant);
-    `cka`: the mean of linear CKA with the images as they are, its interval by the jackknife over parts of the images.
+    `cka`: the mean of linear CKA with the images as they are, its interval by the jackknife over parts of the images;
+    `lidar` and `decodability` as in `moments`, the latter None where it cannot be told.
     """
     names = list(rows.rows[0])
     stacked = {name: torch.stack([row[name] for row in rows.rows]).double() for name in names}  # (k, n)
@@ -174,6 +200,8 @@ def summary(rows: Rows, seed: int = 0) -> dict[str, Any]:
 
     found = with_intervals(kept, n, seed, middle.device)
     result["variance"], result["intervals"]["variance"] = found["variance"], found["intervals"]["variance"]
+    if rows.moments is not None:
+        result["lidar"], result["decodability"] = rows.moments.lidar(), rows.moments.decodability()
     if rows.cka:
         points = torch.stack(rows.cka)  # (k, 1 + parts)
         curves["cka"] = {"mean": points[:, 0].tolist()}
@@ -196,5 +224,8 @@ SAID = {
     "cka": f"linear CKA without bias, the first {PAIRS} images at most; interval by the jackknife over {BLOCKS} parts",
     "retrieval": f"how often the image as it is is the nearest by cosine, among the first {PAIRS} at most",
     "consistency": "how often a linear classifier says the same as of the image as it is",
+    "accuracy": "how often it says what is true",
+    "lidar": "effective rank of what tells images apart, in units of what moving them does",
+    "decodability": "R2 of a ridge regression to the embedded parameter, on images that it has not seen",
     "intervals": f"95 %, {DRAWS} bootstrap samples of images",
 }

@@ -17,10 +17,14 @@ from erlangen.recipes import (
     operators,
     quickstart,
     relic,
+    rotations,
 )
 from erlangen.recipes.base import Recipe, Run, change, train
 
-ROOMS = (basics, baselines, issl, relic, invariances, dynamics, duet, essl, equivariant, operators, latents, quickstart)
+ROOMS = (
+    *(basics, baselines, issl, relic, invariances, dynamics, duet, essl, equivariant, operators, latents, rotations),
+    quickstart,
+)
 RECIPES: Mapping[str, Recipe] = {name: each for room in ROOMS for name, each in room.RECIPES.items()}
 
 

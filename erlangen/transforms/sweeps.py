@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from erlangen.names import lookup
@@ -40,6 +40,24 @@ class Sweep:
 
     def __len__(self) -> int:
         return len(next(iter(self.params.values())))
+
+    @property
+    def varied(self) -> list[str]:
+        """The parameters that differ from point to point."""
+        return [name for name, rows in self.params.items() if len(torch.unique(rows, dim=0)) > 1]
+
+    @property
+    def main(self) -> str:
+        """The parameter by which a point is told; of several that vary the last."""
+        return (self.varied or list(self.params))[-1]
+
+    def embedded(self) -> Float[Tensor, "k e"]:
+        """The main parameter at every point as a target of regressions."""
+        return self.transform.spaces[self.main].embed(self.params[self.main])
+
+    def at(self, points: Int[Tensor, " p"]) -> "Sweep":
+        """Some of the points."""
+        return Sweep(self.transform, {name: rows[points] for name, rows in self.params.items()})
 
 
 def _line(low: float, high: float) -> Callable[[int, float, float], Tensor]:

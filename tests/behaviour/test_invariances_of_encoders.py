@@ -9,7 +9,7 @@ from torch import nn
 from erlangen.data import Data, Split
 from erlangen.encoders import build_encoder
 from erlangen.encoders.frozen import Pixels, represent
-from erlangen.measures.invariances import axis, invariances, points, sweeps_of
+from erlangen.measures.invariances import axis, invariances, points, sweeps_of, thinned
 from erlangen.measures.synthetic import Rows
 from erlangen.measures.whitening import whitening
 from erlangen.transforms.sweeps import GRIDS, sweep
@@ -48,6 +48,7 @@ def test_all_transforms_unless_named(data):
         for key in numbers[:5]:
             low, high = one["intervals"][key]
             assert low <= one[key] <= high and len(one["curves"][key]["band"]) == 2
+        assert 1 <= one["lidar"] <= 6.01 and one["decodability"] <= 1 and 0 <= one["accuracy"] <= 1, name
     assert found["h_flip"]["similarity"] == pytest.approx(1, abs=1e-5)
     assert found["brightness"]["similarity"] < 0.9 < found["h_flip"]["consistency"]
 
@@ -149,3 +150,24 @@ def test_what_cannot_be_measured(data):
         invariances(Means(), data, images=1)
     with pytest.raises(ValueError, match=r"`k` \(=1\)"):
         invariances(Means(), data, ["blur"], k=1)
+
+
+def test_a_thinned_sweep_stands_for_the_whole():
+    """16 of its points, in every dimension as far to one side as to the other; short sweeps are whole."""
+    whole = sweeps_of([], 16)
+    for name, found in whole.items():
+        few = thinned(name, found)
+        assert len(few) == min(16, len(found)), name
+        rows, kept = found.params[found.main], few.params[few.main]
+        assert all((rows == row).all(1).any() for row in kept)
+        if len(found) == 256 and name != "deform":
+            spread = rows.amax(0) - rows.amin(0)
+            assert ((kept.mean(0) - rows.mean(0)).abs() <= spread / 255).all(), name
+            assert ((kept.std(0) - rows.std(0)).abs() <= 0.05 * spread).all(), name
+    for name, values in (("translation", 16), ("shear", 16), ("resized_crop", 4)):
+        kept = thinned(name, whole[name]).params[whole[name].main]
+        assert all(len(column.unique()) == values for column in kept.T), name
+    box = thinned("resized_crop", whole["resized_crop"]).params[whole["resized_crop"].main]
+    for a in range(4):
+        for b in range(a):
+            assert len(torch.unique(box[:, [a, b]], dim=0)) == 16
