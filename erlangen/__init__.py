@@ -9,7 +9,7 @@ from importlib.metadata import version
 from erlangen.data import open_dataset
 from erlangen.encoders import build_encoder, load_encoder, save_encoder
 from erlangen.encoders.frozen import Frozen, Pixels, represent
-from erlangen.measures import equivariance, measure
+from erlangen.measures import along_orbits, equivariance, measure
 from erlangen.pipelines import Pipeline, Pipelines, Sharing, augment, replay
 from erlangen.probes import probe
 from erlangen.recipes import Recipe, Run, recipe, train
@@ -83,6 +83,7 @@ __all__ = [
     "Translation",
     "VerticalFlip",
     "View",
+    "along_orbits",
     "augment",
     "build_encoder",
     "equivariance",

@@ -1,6 +1,5 @@
 """The command line: quickstart, train, replay, probe, measure, study, report, show, list."""
 
-import json
 import shlex
 import sys
 import time
@@ -10,35 +9,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from erlangen.cli.catalogue import first_line, run_list
-from erlangen.cli.naming import file_name
+from erlangen.cli.measuring import run_measure
 from erlangen.cli.options import List, Measure, Probe, Quickstart, Replay, Report, Show, Study, Train
 from erlangen.cli.parsing import parsed
 from erlangen.cli.pictures import run_replay, run_show
 from erlangen.cli.probing import run_probe
 from erlangen.cli.progress import progress
-from erlangen.cli.sources import examined
 from erlangen.cli.training import run_train, status
-from erlangen.measures import measure
 from erlangen.names import lookup
-from erlangen.report import plots, run_report
+from erlangen.report import run_report
 from erlangen.report.page import text_table
 from erlangen.studies import STUDIES
 from erlangen.studies.quickstart import quickstart
-
-
-def run_measure(args: list[str]) -> None:
-    command = parsed(Measure, args, "measure")
-    what = examined(command.subject)
-    out = what.out
-    results = measure(what.encoder, what.data, command.transforms, command.k, command.images, command.subject.seed)
-    before = json.loads((out / "measure.json").read_text()) if (out / "measure.json").exists() else {}
-    (out / "measure.json").write_text(json.dumps({**before, **results}, indent=2))
-    rows = []
-    for name, found in results.items():
-        plots.save(plots.curves({command.subject.encoder: found}, name), out / f"measure-{file_name(name)}.png")
-        rows.append({"parameter": name, **{key: value for key, value in found.items() if isinstance(value, float)}})
-    print(text_table(rows))
-    print(f"curves and protocol: {out / 'measure.json'}, measure-NAME.png")
 
 
 def run_quickstart(args: list[str]) -> None:

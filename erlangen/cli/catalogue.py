@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from erlangen.cli.options import List
 from erlangen.cli.parsing import parsed
 from erlangen.data import DATASETS
+from erlangen.data.groups import GROUPS
 from erlangen.encoders import ENCODERS
 from erlangen.methods import discover
 from erlangen.names import lookup
@@ -15,6 +16,7 @@ from erlangen.recipes import RECIPES
 from erlangen.studies import STUDIES
 from erlangen.terms import discover as discover_terms
 from erlangen.transforms import TRANSFORMS, build_transform
+from erlangen.transforms.sweeps import POINTS, SYNTHETIC
 
 
 def run_list(args: list[str]) -> None:
@@ -40,6 +42,10 @@ def catalogue() -> dict[str, Mapping[str, str]]:
         "data": DATASETS,
         "probes": {name: f"{called(one.probe)}: {one.source}" for name, one in PROBES.items()},
         "protocols": {name: f"{called(one.probe)}: {one.source}" for name, one in PROTOCOLS.items()},
+        "sweeps": {
+            name: f"{POINTS.get(name, 256)} points: {first_line(type(make(32)))}" for name, make in SYNTHETIC.items()
+        },
+        "real": GROUPS,
         "studies": {name: study.line for name, study in STUDIES.items()},
     }
 

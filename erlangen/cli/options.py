@@ -1,7 +1,7 @@
 """What each command takes: tyro makes the options from the fields, and their help from the comments."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -26,12 +26,9 @@ class Train:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is examined, and on what."""
+class Given:
+    """On what encoders are examined, and where to write."""
 
-    encoder: Annotated[Positional[str], arg(metavar="ENCODER")]
-    """A run folder, a .safetensors file, timm/NAME, one of torchvision's (resnet50), hub:FOLDER:ENTRY, hf:FOLDER,
-    python:FILE.py:NAME, `pixels`, or `random:NAME`; several joined by + become one."""
     data: str | None = None
     """Data set (see `erlangen list data`); for a run folder its own unless given, else digits."""
     data_root: str | None = None
@@ -40,7 +37,17 @@ class Subject:
     """Pixels; the encoder's own unless given."""
     seed: int = 0
     out: str | None = None
-    """Folder for the JSON and the plot; the run folder unless given, else runs/NAME."""
+    """Folder for what is written; the run folder unless given, else runs/NAME."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is examined, and on what."""
+
+    encoder: Annotated[Positional[str], arg(metavar="ENCODER")]
+    """A run folder, a .safetensors file, timm/NAME, one of torchvision's (resnet50), hub:FOLDER:ENTRY, hf:FOLDER,
+    python:FILE.py:NAME, `pixels`, or `random:NAME`; several joined by + become one."""
+    given: Annotated[Given, arg(name="")] = Given()
 
 
 @dataclass(frozen=True)
@@ -82,15 +89,47 @@ class Probe:
 
 @dataclass(frozen=True)
 class Measure:
-    """How symmetric an encoder is, along the orbit of each transform. Adds to measure.json; measure-NAME.png."""
+    """What encoders ignore, keep and follow when images change. Writes measure.json and a page; goes on where it stopped."""
 
-    subject: Annotated[Subject, arg(name="")]
-    transforms: tuple[str, ...] = ("rotation",)
-    """Names (see `erlangen list transforms`) or parts of them: rotation color.hue"""
-    k: int = 24
-    """Values of each parameter."""
+    encoders: Annotated[Positional[tuple[str, ...]], arg(metavar="ENCODER [ENCODER ...]")]
+    """Run folders, .safetensors files, timm/NAME, torchvision's names (resnet50), hub:FOLDER:ENTRY, hf:FOLDER,
+    python:FILE.py:NAME, `pixels`, `random:NAME`; those joined by + become one."""
+    given: Annotated[Given, arg(name="")] = Given()
+    transforms: tuple[str, ...] = ()
+    """Any of `erlangen list sweeps`, or (parts of) other transforms: rotation color.hue. The 18 of Ericsson et al. unless
+    given."""
+    k: int | None = None
+    """Points of each; 256 unless given, 2 of what is on or off, 7 of posterize."""
     images: int = 1000
-    """At most so many of each split."""
+    """That are transformed, at most."""
+    quick: bool = False
+    """16 points of each transform, 256 images."""
+    layers: tuple[str, ...] = ("output",)
+    """Of the encoders, that operators are fitted to besides."""
+    shrinkage: float | None = None
+    """Of the covariance, 0 to 1; unless given none where that can be inverted, else Ledoit and Wolf's."""
+    protocol: Literal["ericsson"] | None = None
+    """The original's: on images at their native size, then resized and cropped; of --latents 20,480 train images."""
+    resize: int = 256
+    """Of --protocol ericsson: the short side, in pixels."""
+    crop: int = 224
+    """Of --protocol ericsson: the side that is cut out."""
+    real: tuple[str, ...] = ()
+    """Instead of transforms: pictures really taken anew, see `erlangen list real`."""
+    reference: str | None = None
+    """Of --real: the data set by which is whitened; the pictures themselves unless given."""
+    latents: str | None = None
+    """Instead of transforms: a data set with latents (causal3dident, shapes, shapes3d), each to be predicted."""
+    target: str | None = None
+    """Of --latents: one by name, or by number of Causal3DIdent's ten; all unless given."""
+    rows: int = 2048
+    """Of --latents: train images at most."""
+    fuse: How = "cat"
+    """How encoders joined by + become one."""
+    references: bool = True
+    """Measure the same network untrained, and pixels, besides."""
+    cache: str | None = None
+    """Folder of extracted features, or `none`; $ERLANGEN_CACHE or ~/.cache/erlangen/features unless given."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +203,9 @@ class Show:
 
 @dataclass(frozen=True)
 class List:
-    """List what exists: recipes, methods, terms, transforms, encoders, data, probes, protocols, studies."""
+    """What exists: recipes, methods, terms, transforms, encoders, data, probes, protocols, sweeps, real, studies."""
 
     kind: Annotated[Positional[str], arg(metavar="[KIND]")] = "all"
-    """`recipes`, `methods`, `terms`, `transforms`, `encoders`, `data`, `probes`, `protocols`, `studies`, or all."""
+    """`recipes`, `methods`, `terms`, `transforms`, `encoders`, `data`, `probes`, `protocols`,
+    `sweeps`, `real`, `studies`, or all."""
     json: bool = False

@@ -12,9 +12,9 @@ from torch import Tensor
 from erlangen.cli.naming import file_name
 from erlangen.cli.options import Probe
 from erlangen.cli.parsing import parsed
-from erlangen.cli.sources import Examined, examined, place_of
+from erlangen.cli.sources import Examined, examined, folder_of, place_of
 from erlangen.disk import write_whole
-from erlangen.features import Features, cache_folder
+from erlangen.features import Features
 from erlangen.probes import named
 from erlangen.probes.base import OnImages
 from erlangen.probes.experiment import examine, only_landmarks
@@ -32,12 +32,12 @@ def run_probe(args: list[str]) -> None:
     command = parsed(Probe, args, "probe")
     check(command)
     if command.plots_only:
-        return redraw(place_of(command.subject, command.fuse), command)
+        return redraw(place_of([command.subject.encoder], command.subject.given, command.fuse), command)
     if command.evaluate:
         return evaluate(command)
     rivals = None if command.against is None else fitted_in(Path(command.against))
-    what = examined(command.subject, command.fuse, command.projector_block)
-    source = Features(what.encoder, what.data, cache_of(command))
+    what = examined(command.subject.encoder, command.subject.given, command.fuse, command.projector_block)
+    source = Features(what.encoder, what.data, folder_of(command.cache))
     probes = chosen(command, what)
     if (what.out / "probe.json").exists():
         reports_in(what.out)  # to which is added: it must be whole
@@ -47,7 +47,9 @@ def run_probe(args: list[str]) -> None:
         )
     reports: dict[str, Any] = {}
     for name, one in probes.items():
-        found = examine(name, one, source, command.subject.seed, command.seeds, command.budgets or None, command.target)
+        found = examine(
+            name, one, source, command.subject.given.seed, command.seeds, command.budgets or None, command.target
+        )
         reports[name] = found.report
         save_probe(what.out / f"probe-{file_name(name)}.safetensors", found.fitted.model, reports[name], found.tested)
         add(what.out / "probe.json", name, reports[name])
@@ -74,12 +76,6 @@ def check(command: Probe) -> None:
             raise ValueError(f"`budgets` (={budget}) are fractions of the train images: above 0, at most 1")
     if command.umap:
         probing.placed(torch.eye(16), "umap")  # whether it is installed
-
-
-def cache_of(command: Probe) -> Path | None:
-    if command.cache == "none":
-        return None
-    return cache_folder() if command.cache is None else Path(command.cache).expanduser()
 
 
 def chosen(command: Probe, what: Examined) -> dict[str, Named]:
@@ -109,7 +105,7 @@ def map_of(source: Features, what: Examined, command: Probe) -> None:
     assert what.data.test is not None
     tensors = {"pca": probing.placed(x, "pca").float()}
     if command.umap:
-        tensors["umap"] = probing.placed(x, "umap", command.subject.seed).float()
+        tensors["umap"] = probing.placed(x, "umap", command.subject.given.seed).float()
     if what.data.test.labels is not None:
         tensors["labels"] = what.data.test.labels[: probing.MAPPED]
     save_tensors(what.out / MAP, tensors)
@@ -175,15 +171,14 @@ def tell_compared(reports: Mapping[str, Any], against: Path) -> None:
 
 def evaluate(command: Probe) -> None:
     """Probes that were fitted before, on the test images, and what they found when they were fitted."""
-    out = place_of(command.subject, command.fuse)
+    out = place_of([command.subject.encoder], command.subject.given, command.fuse)
     names: Sequence[str] = [*command.probe, *([command.protocol] if command.protocol else [])] or list(fitted_in(out))
     loaded = {name: load_probe(out / f"probe-{file_name(name)}.safetensors")[0] for name in names}
     about = next(iter(loaded.values())).told["protocol"]
-    subject = command.subject
-    subject = replace(
-        subject, data=subject.data or about["data"], image_size=subject.image_size or about["size"], out=str(out)
-    )
-    what = examined(subject, command.fuse, command.projector_block)
+    given = command.subject.given
+    size = given.image_size or about["size"]
+    given = replace(given, data=given.data or about["data"], image_size=size, out=str(out))
+    what = examined(command.subject.encoder, given, command.fuse, command.projector_block)
     lines = []
     for name, fitted in loaded.items():
         width = fitted.told["protocol"].get("width", what.encoder.dim)
@@ -192,7 +187,7 @@ def evaluate(command: Probe) -> None:
                 f"probe {name!r} was fitted to {width} features, this encoder gives {what.encoder.dim}: name the "
                 "encoder, and the `image_size`, that it was fitted with"
             )
-        now = evaluated(fitted, what.encoder, what.data, cache_of(command))
+        now = evaluated(fitted, what.encoder, what.data, folder_of(command.cache))
         key = probing.headline(now)
         lines.append({"probe": name, key: now[key], "when fitted": fitted.told["runs"][0][key]})
     print(text_table(lines))

@@ -82,7 +82,7 @@ def open_dataset(
     """
     if image_size is not None and image_size < 8:
         raise ValueError(f"`image_size` (={image_size}) must be at least 8 pixels")
-    place = Path(root or os.environ.get("ERLANGEN_DATA", "~/.cache/erlangen")).expanduser()
+    place = home_of(root)
     kind, _, path = name.partition(":")
     if kind in FOLDERS and path:
         data = folder(Path(path).expanduser(), image_size or 64, kind)
@@ -112,6 +112,11 @@ def open_dataset(
     else:
         raise unknown("data set", name, DATASETS)
     return resize(data, image_size or data.size).to(device)
+
+
+def home_of(root: str | None) -> Path:
+    """Where data sets are: `root`, the environment variable ERLANGEN_DATA, or else `~/.cache/erlangen`."""
+    return Path(root or os.environ.get("ERLANGEN_DATA", "~/.cache/erlangen")).expanduser()
 
 
 def digits() -> Data:

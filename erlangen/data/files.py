@@ -80,3 +80,15 @@ def fit(pixels: Pixels, size: int) -> Pixels:
 def read_image(file: Path, size: int) -> UInt8[Tensor, "3 {size} {size}"]:
     """The middle of an image file, in colour, at `size` pixels."""
     return torch.from_numpy(fit(read(file), size)).permute(2, 0, 1)
+
+
+def jpeg(image: UInt8[Tensor, "c h w"], quality: int = 88) -> bytes:
+    """An image, grey or in colours, as the content of a JPEG file."""
+    import io
+
+    from PIL import Image
+
+    content = io.BytesIO()
+    pixels = image.cpu().expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
+    Image.fromarray(pixels).save(content, format="JPEG", quality=quality)
+    return content.getvalue()

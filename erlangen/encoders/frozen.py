@@ -12,15 +12,18 @@ from erlangen.views import to_float
 
 
 class Pixels(Encoder):
-    """No network: the image itself, flattened; the baseline of every table."""
+    """No network: the image itself, flattened; the baseline of every table. Of larger images `side` x `side` means."""
 
-    def __init__(self, channels: int, size: int) -> None:
+    def __init__(self, channels: int, size: int, side: int | None = None) -> None:
         super().__init__()
-        self.dim = channels * size * size
+        self.side = size if side is None else min(side, size)
+        self.dim = channels * self.side**2
         self.spec = {"name": "pixels", "channels": channels, "size": size, "stem": "", "mean": "null", "std": "null"}
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        return images.flatten(1)
+        if self.side == images.shape[-1]:
+            return images.flatten(1)
+        return torch.nn.functional.adaptive_avg_pool2d(images, self.side).flatten(1)
 
 
 class Frozen(Encoder):

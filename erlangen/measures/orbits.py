@@ -61,7 +61,7 @@ def decodability(
     return r2(model(x), y), best.penalty
 
 
-def measure(
+def along_orbits(
     encoder: nn.Module,
     data: Data,
     transforms: str | Sequence[str | Transform],

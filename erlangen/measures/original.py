@@ -5,7 +5,8 @@ The operation acts on the 8-bit image at its native size; then its short side is
 replacement.
 """
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -66,6 +67,61 @@ def reference(
     return torch.cat(parts)
 
 
+@dataclass
+class Images:
+    """What was found so far, image by image: of each the numbers at all points, and what the variance needs."""
+
+    numbers: dict[str, list[Float[Tensor, " k"]]] = field(default_factory=dict)
+    totals: list[Float[Tensor, " d"]] = field(default_factory=list)
+    squares: list[Float[Tensor, ""]] = field(default_factory=list)
+
+    def add(self, clean: Float[Tensor, "1 d"], moved: Float[Tensor, "k d"], whiten: Whitening) -> None:
+        a, b = whiten(clean), whiten(moved)
+        found = {
+            "similarity": F.cosine_similarity(a, b, dim=1),
+            "distance": (a - b).norm(dim=1),
+            "cosine": F.cosine_similarity(clean.double(), moved.double(), dim=1),
+        }
+        for name, row in found.items():
+            self.numbers.setdefault(name, []).append(row)
+        x = moved.double() - whiten.mean
+        self.totals.append(x.sum(0))
+        self.squares.append(x.square().sum())
+
+    @property
+    def done(self) -> int:
+        """How many images are, whole."""
+        return len(self.squares)
+
+    @property
+    def views(self) -> int:
+        return sum(map(len, self.numbers.get("distance", [])))
+
+    @property
+    def whole(self) -> bool:
+        """There is something; an image that was interrupted is left out of `state`."""
+        return self.done > 0
+
+    def state(self) -> dict[str, Tensor]:
+        """As tensors, to be written."""
+        rows = {f"numbers.{name}": torch.stack(rows[: self.done]) for name, rows in self.numbers.items()}
+        return {**rows, "totals": torch.stack(self.totals[: self.done]), "squares": torch.stack(self.squares)}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Tensor]) -> "Images":
+        """Those whose `state` this is."""
+        names = [name.removeprefix("numbers.") for name in state if name.startswith("numbers.")]
+        return cls(
+            {name: list(state[f"numbers.{name}"]) for name in names}, list(state["totals"]), list(state["squares"])
+        )
+
+    def rows(self) -> Rows:
+        """The same by point."""
+        columns = {name: torch.stack(rows, 1) for name, rows in self.numbers.items()}  # (k, n)
+        rows = [{name: x[point] for name, x in columns.items()} for point in range(len(columns["distance"]))]
+        return Rows(self.done, rows, total=torch.stack(self.totals), square=torch.stack(self.squares))
+
+
 def along(
     encoder: nn.Module,
     split: Source,
@@ -76,16 +132,17 @@ def along(
     resize: int = RESIZE,
     crop: int = CROP,
     seed: int = 0,
+    begun: Images | None = None,
     progress: Progress = lambda views: None,
 ) -> Rows:
     """One transform with the original's grid: `similarity`, `distance` and `cosine` of every image and view.
 
-    What needs all images at once, `cka` and `retrieval`, the original does not have. A hue of exactly 0, which is not
-    in a grid of 256, changes nothing here; there it is rounded to hue, saturation and value.
+    `begun`, what a stopped measure has found already, is added to. What needs all images at once, `cka` and
+    `retrieval`, the original does not have. A hue of exactly 0, which is not in a grid of 256, changes nothing here;
+    there it is rounded to hue, saturation and value.
     """
-    found: dict[str, list[Tensor]] = {"similarity": [], "distance": [], "cosine": []}
-    totals, squares = [], []
-    for batch in torch.split(index, 1):
+    found = Images() if begun is None else begun
+    for batch in torch.split(index[found.done :], 1):
         (image,) = originals(split, batch)
         pixels = to_float(image[None])
         height, width = image.shape[1:]
@@ -95,15 +152,6 @@ def along(
         if name != "resized_crop":  # which has the size already
             views = prepared(views, resize, crop)
         h = represent(encoder, torch.cat([prepared(pixels, resize, crop), views]), names=batch.expand(1 + len(sweep)))
-        clean, moved = h[:1], h[1:]
-        a, b = whiten(clean), whiten(moved)
-        found["similarity"].append(F.cosine_similarity(a, b, dim=1))
-        found["distance"].append((a - b).norm(dim=1))
-        found["cosine"].append(F.cosine_similarity(clean.double(), moved.double(), dim=1))
-        x = moved.double() - whiten.mean
-        totals.append(x.sum(0))
-        squares.append(x.square().sum())
+        found.add(h[:1], h[1:], whiten)
         progress(len(sweep))
-    columns = {key: torch.stack(rows, 1) for key, rows in found.items()}  # (k, n)
-    rows = [{key: x[point] for key, x in columns.items()} for point in range(len(columns["distance"]))]
-    return Rows(len(index), rows, total=torch.stack(totals), square=torch.stack(squares))
+    return found.rows()

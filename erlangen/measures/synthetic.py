@@ -117,6 +117,15 @@ class Rows:
             self.moments = self.moments or Moments.none(len(x), x.shape[1], len(target), x)
             self.moments.add(x, target)
 
+    @property
+    def whole(self) -> bool:
+        """Whether all of every point is there, none of them having been interrupted."""
+        return self.moments is not None and self.moments.points == len(self.rows)
+
+    @property
+    def views(self) -> int:
+        return len(self.rows) * self.images
+
     def state(self) -> dict[str, Tensor]:
         """As tensors, to be written."""
         names = self.rows[0] if self.rows else {}

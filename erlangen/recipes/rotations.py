@@ -11,7 +11,7 @@ from erlangen.recipes.base import Recipe
 from erlangen.train import TrainConfig
 from erlangen.transforms.presets import SimCLRViews
 
-VIEWS = SimCLRViews(crop=(0.3, 1.0), strength=0.5)
+VIEWS = SimCLRViews(crop=(0.5, 1.0), strength=2.0, gray=0.5)  # or else two hues would tell the images apart
 UPRIGHT = Recipe(
     SimCLR(temperature=0.2, hidden=(512,)),
     VIEWS,

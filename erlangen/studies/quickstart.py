@@ -15,7 +15,7 @@ import torch
 
 from erlangen.data import Data, open_dataset
 from erlangen.encoders.frozen import Pixels
-from erlangen.measures import measure
+from erlangen.measures import along_orbits
 from erlangen.nets import Encoder
 from erlangen.pipelines import replay
 from erlangen.recipes.base import new_encoder, train
@@ -59,7 +59,9 @@ def quickstart(out: Path, seed: int = 0, fresh: bool = False, observers: tuple[O
     for label in ("pixels", "random encoder", "SimCLR", "DUET"):
         start = time.perf_counter()
         encoder = represented_by(label, data, out, seed, observers)
-        result = measured[label] = measure(encoder, data, ["rotation"], k=ANGLES, images=len(data.train))["rotation"]
+        result = measured[label] = along_orbits(encoder, data, ["rotation"], k=ANGLES, images=len(data.train))[
+            "rotation"
+        ]
         rows.append(
             {
                 "representation": label,

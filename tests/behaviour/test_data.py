@@ -14,7 +14,7 @@ from PIL import Image
 from erlangen.data import DATASETS, Split, Streamed, open_dataset
 from erlangen.encoders import build_encoder
 from erlangen.encoders.frozen import represent
-from erlangen.measures import measure
+from erlangen.measures import along_orbits
 from erlangen.pipelines import Pipeline, replay
 from erlangen.probes import probe
 from erlangen.transforms import CenterCrop, GaussianBlur, Resize
@@ -229,7 +229,7 @@ def test_images_of_other_channels_are_refused(tmp_path):
     for use in (
         lambda: represent(encoder, data.test.images),
         lambda: probe(encoder, data),
-        lambda: measure(encoder, data, ["rotation"], k=2, images=8),
+        lambda: along_orbits(encoder, data, ["rotation"], k=2, images=8),
     ):
         with pytest.raises(ValueError, match="the images have 1 channels, the encoder takes 3"):
             use()

@@ -18,7 +18,7 @@ import erlangen.data.streamed
 from erlangen.data import Streamed, open_dataset
 from erlangen.data.base import batches
 from erlangen.encoders import build_encoder
-from erlangen.measures import measure
+from erlangen.measures import along_orbits
 from erlangen.probes import features, probe
 from erlangen.recipes import Recipe, train
 from erlangen.recipes.replay import replay
@@ -168,7 +168,7 @@ def test_a_rank_reads_its_own_rows_only(rank, photos, opened, monkeypatch):
 def test_probes_and_measures_take_streamed_images(photos):
     """The same numbers as in memory."""
     encoder = build_encoder("small", 3, 16).eval()
-    for use in (lambda data: probe(encoder, data), lambda data: measure(encoder, data, "rotation", k=3, images=8)):
+    for use in (lambda data: probe(encoder, data), lambda data: along_orbits(encoder, data, "rotation", k=3, images=8)):
         results = [use(open_dataset(f"{kind}:{photos}", image_size=16)) for kind in ("stream", "folder")]
         assert without_name(results[0]) == without_name(results[1])
 

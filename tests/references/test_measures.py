@@ -10,7 +10,7 @@ from torch import nn
 from erlangen.data import Data, Split
 from erlangen.encoders import build_encoder
 from erlangen.encoders.frozen import Pixels
-from erlangen.measures import decodability, measure, rankme, spread
+from erlangen.measures import along_orbits, decodability, rankme, spread
 from erlangen.solvers import ridge
 from erlangen.spaces import Interval
 from erlangen.transforms import QuarterTurn, Rotation
@@ -103,19 +103,19 @@ def test_spread_is_one_on_the_sphere_and_zero_in_a_point():
 def test_an_invariant_encoder_measures_as_one():
     """Sorted pixels under quarter turns: cosine 1 everywhere, nothing to decode; the pixels themselves do change."""
     data = Data("noise", noise(60), noise(40, seed=1))
-    found = measure(Sorted(), data, ["quarter_turn"])["quarter_turn"]
+    found = along_orbits(Sorted(), data, ["quarter_turn"])["quarter_turn"]
     assert found["invariance"] == pytest.approx(1, abs=1e-6)
     assert found["decodability"] == pytest.approx(0, abs=1e-6)
     assert found["accuracy"] == pytest.approx(found["unmoved"]) and found["curves"]["parameter"] == [[0], [1], [2], [3]]
     assert np.allclose(found["curves"]["cosine"], 1) and len(found["curves"]["accuracy"]) == 4
-    pixels = measure(Pixels(1, 8), data, ["quarter_turn"])["quarter_turn"]["curves"]["cosine"]
+    pixels = along_orbits(Pixels(1, 8), data, ["quarter_turn"])["quarter_turn"]["curves"]["cosine"]
     assert pixels[0] == pytest.approx(1, abs=1e-6) and max(pixels[1:]) < 0.9
 
 
 def test_invariance_is_the_cosine_to_the_upright_image():
     """The centroid of a spot that is turned by p has the cosine cos(p) to where it was."""
     data = Data("spots", spots(20, True, seed=0), spots(10, True, seed=2))
-    found = measure(Centroid(), data, ["rotation"], k=8)["rotation"]
+    found = along_orbits(Centroid(), data, ["rotation"], k=8)["rotation"]
     angles = torch.tensor(found["curves"]["parameter"])[:, 0]
     np.testing.assert_allclose(found["curves"]["cosine"], angles.cos(), atol=5e-3)
     assert found["invariance"] == pytest.approx(sum(found["curves"]["cosine"]) / 8, abs=1e-6)
@@ -125,7 +125,7 @@ def test_an_equivariant_encoder_decodes_the_angle():
     """The centroid of a spot that starts to the right tells the angle; of one that starts anywhere, it cannot."""
     for own_angle in (False, True):
         data = Data("spots", spots(40, own_angle, seed=0), spots(30, own_angle, seed=2))
-        found = measure(Centroid(), data, ["rotation"])["rotation"]
+        found = along_orbits(Centroid(), data, ["rotation"])["rotation"]
         assert found["decodability"] < 0.1 if own_angle else found["decodability"] > 0.99
         assert "accuracy" not in found
 
@@ -134,8 +134,8 @@ def test_decoding_a_memory_does_not_generalise():
     """An encoder that knows the angle of the train images by heart tells nothing about others."""
     train, test = noise(40), noise(40, seed=1)
     encoder = Memory(train.images)
-    assert measure(encoder, Data("noise", train, train), ["quarter_turn"])["quarter_turn"]["decodability"] > 0.99
-    assert measure(encoder, Data("noise", train, test), ["quarter_turn"])["quarter_turn"]["decodability"] < 0.01
+    assert along_orbits(encoder, Data("noise", train, train), ["quarter_turn"])["quarter_turn"]["decodability"] > 0.99
+    assert along_orbits(encoder, Data("noise", train, test), ["quarter_turn"])["quarter_turn"]["decodability"] < 0.01
 
 
 def test_the_penalty_is_chosen_on_other_images():
@@ -160,26 +160,26 @@ def test_decodability_of_half_the_target():
     assert decodability(h, h, torch.stack([told, lost], 1))[0] == pytest.approx(0.5, abs=1e-3)
 
 
-def test_measure_leaves_the_encoder_as_it_was():
+def test_orbits_leaves_the_encoder_as_it_was():
     """Modes per module, weights, running statistics and gradients are what they were before."""
     torch.manual_seed(0)
     encoder = build_encoder("small", 3, 16).train()
     encoder.conv2.eval()
     modes = [module.training for module in encoder.modules()]
     before = {key: value.clone() for key, value in encoder.state_dict().items()}
-    measure(encoder, Data("noise", noise(12, 3, 16), noise(12, 3, 16, seed=1)), ["rotation", "color"], k=2)
+    along_orbits(encoder, Data("noise", noise(12, 3, 16), noise(12, 3, 16, seed=1)), ["rotation", "color"], k=2)
     assert [module.training for module in encoder.modules()] == modes and True in modes and False in modes
     assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
     assert all(p.grad is None and p.requires_grad for p in encoder.parameters())
 
 
-def test_measure_is_repeatable_and_reads_no_global_state():
+def test_orbits_is_repeatable_and_reads_no_global_state():
     """The same seed gives the same numbers, whatever torch's own generator is at; another seed, other images."""
     data = Data("noise", noise(50), noise(50, seed=1))
     results = []
     for state, seed in ((0, 0), (1, 0), (0, 1)):
         torch.manual_seed(state)
-        results.append(measure(Pixels(1, 8), data, ["rotation"], k=3, images=20, seed=seed)["rotation"])
+        results.append(along_orbits(Pixels(1, 8), data, ["rotation"], k=3, images=20, seed=seed)["rotation"])
     assert results[0] == results[1] and results[0]["curves"] != results[2]["curves"]
     assert results[0]["protocol"]["train_images"] == results[0]["protocol"]["test_images"] == 20
 
@@ -200,28 +200,28 @@ class Recorder(Sorted):
 def test_data_without_a_test_split_are_halved(labelled):
     """Fitted on one half, tested on the other, no image in both, `images` in each at most; labels are optional."""
     encoder, data = Recorder(), Data("noise", noise(31, labelled=labelled))
-    found = measure(encoder, data, ["flip"])["flip"]
+    found = along_orbits(encoder, data, ["flip"])["flip"]
     fit, test = encoder.seen[:2]  # the upright images come first
     assert not fit & test and len(fit | test) == 31
     assert found["protocol"]["train_images"] == 16 and found["protocol"]["test_images"] == 15
     assert ("accuracy" in found) == ("accuracy" in found["curves"]) == ("unmoved" in found) == labelled
-    few = measure(Sorted(), data, ["flip"], images=5)["flip"]["protocol"]
+    few = along_orbits(Sorted(), data, ["flip"], images=5)["flip"]["protocol"]
     assert few["train_images"] == few["test_images"] == 5
 
 
 def test_unlabelled_test_images_give_no_accuracy():
     """Labels on one side only are as good as none."""
     data = Data("noise", noise(20), noise(20, labelled=False, seed=1))
-    assert "accuracy" not in measure(Sorted(), data, ["flip"])["flip"]
+    assert "accuracy" not in along_orbits(Sorted(), data, ["flip"])["flip"]
 
 
 def test_a_name_stands_for_all_its_parameters_or_for_one():
     """`color` sweeps its four, `color.hue` one; several names in one call are all there; the order is not swept."""
     data = Data("noise", noise(12, 3, labelled=False), noise(12, 3, labelled=False, seed=1))
     parts = ["color.brightness", "color.contrast", "color.saturation", "color.hue"]
-    every = measure(Pixels(3, 8), data, ["color"], k=4)
+    every = along_orbits(Pixels(3, 8), data, ["color"], k=4)
     assert sorted(every) == sorted(parts)
-    some = measure(Pixels(3, 8), data, ["color.hue", "quarter_turn"], k=4)
+    some = along_orbits(Pixels(3, 8), data, ["color.hue", "quarter_turn"], k=4)
     assert list(some) == ["color.hue", "quarter_turn"]
     assert some["color.hue"] == every["color.hue"]
 
@@ -229,9 +229,9 @@ def test_a_name_stands_for_all_its_parameters_or_for_one():
 def test_a_transform_object_is_taken_as_it_is():
     """Its own name and its own range, not the defaults of the name."""
     data = Data("noise", noise(12, labelled=False), noise(12, labelled=False, seed=1))
-    found = measure(Pixels(1, 8), data, [QuarterTurn(name="mine")])
+    found = along_orbits(Pixels(1, 8), data, [QuarterTurn(name="mine")])
     assert list(found) == ["mine"] and found["mine"]["curves"]["parameter"] == [[0], [1], [2], [3]]
-    (found,) = measure(Pixels(1, 8), data, [Rotation(Interval(-0.5, 0.5))], k=3).values()
+    (found,) = along_orbits(Pixels(1, 8), data, [Rotation(Interval(-0.5, 0.5))], k=3).values()
     assert np.allclose(found["curves"]["parameter"], [[-0.5], [0], [0.5]])
 
 
@@ -243,4 +243,4 @@ def test_an_unknown_name_lists_what_exists(name, near, exists):
     """The error names what was asked for, all that there is and the nearest."""
     data = Data("noise", noise(6, 3), noise(6, 3, seed=1))
     with pytest.raises(ValueError, match=f"'{name}'; there are: .*{exists}.*Did you mean '{near}'"):
-        measure(Pixels(3, 8), data, [name])
+        along_orbits(Pixels(3, 8), data, [name])

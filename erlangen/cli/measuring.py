@@ -1,0 +1,266 @@
+"""`erlangen measure`: transforms, pictures really taken anew, or latents; several encoders, one document and page."""
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from erlangen.cli.kept import Kept, duration
+from erlangen.cli.options import Measure
+from erlangen.cli.parsing import parsed
+from erlangen.cli.progress import counting
+from erlangen.cli.sources import Examined, folder_of, of_split, several, with_references
+from erlangen.cli.strips import strips_in, written
+from erlangen.data import Data, home_of
+from erlangen.data.base import Source
+from erlangen.data.groups import Groups, open_groups
+from erlangen.data.targets import targets
+from erlangen.disk import write_whole
+from erlangen.encoders.frozen import represent
+from erlangen.features import Preparation, extracted, identity, weights
+from erlangen.measures import original
+from erlangen.measures.extrinsic import THEIRS, extrinsic
+from erlangen.measures.groups import over_groups
+from erlangen.measures.invariances import sweeps_of, thinned
+from erlangen.measures.pieces import Piece, originals, pieces, together
+from erlangen.measures.synthetic import SAID, views_at
+from erlangen.measures.whitening import Whitening, whitening
+from erlangen.report.invariance import invariance_page
+from erlangen.report.measured import tables
+from erlangen.report.page import text_table
+
+FORMAT = 1  # of measure.json
+SECTIONS = ("encoders", "invariance", "equivariance", "derivatives", "health", "real", "latents", "strips")
+QUICK = 256  # images
+TRIAL = 32  # images by which the time is estimated
+
+
+def run_measure(args: list[str]) -> None:
+    command = parsed(Measure, args, "measure")
+    check(command)
+    start = time.perf_counter()
+    if command.real:
+        found, out = in_pictures(command)
+    elif command.latents is not None:
+        found, out = of_latents(command)
+    else:
+        found, out = of_transforms(command)
+    document = added(out / "measure.json", found, f"erlangen measure {shlex.join(args)}")
+    page = out / ("measure.html" if (out / "recipe.json").exists() else "report.html")  # a run has a report of its own
+    page.write_text(invariance_page(document, strips_in(out / "strips", document["strips"])), encoding="utf-8")
+    for line in tables(found):
+        print(f"{text_table(line)}\n")
+    print(f"{out / 'measure.json'}, {page} ({duration(time.perf_counter() - start)})")
+
+
+def check(command: Measure) -> None:
+    """`ValueError` for options that mean nothing together, before anything is computed."""
+    if not command.encoders:
+        raise ValueError("name an encoder at least: a run folder, timm/NAME, random:resnet18, ...")
+    if len(set(command.encoders)) < len(command.encoders):
+        raise ValueError(f"`encoders` (={' '.join(command.encoders)}) name one twice")
+    kinds = {"--transforms": command.transforms, "--real": command.real, "--latents": command.latents}
+    if len(asked := [name for name, value in kinds.items() if value]) > 1:
+        raise ValueError(f"{' and '.join(asked)} are measured one after the other, into the same --out: name one")
+    if command.quick and (command.k is not None or command.protocol or len(asked) and "--transforms" not in asked):
+        raise ValueError("`--quick` is 16 points of each transform: leave out --k, --protocol, --real and --latents")
+    if command.target is not None and command.latents is None:
+        raise ValueError(f"`target` (={command.target}) is one of --latents, which say of which data")
+    if command.reference is not None and not command.real:
+        raise ValueError(f"`reference` (={command.reference}) is for --real; transforms are whitened over --data")
+    if command.crop < 1 or command.resize < command.crop:
+        raise ValueError(f"`resize` (={command.resize}) must be at least `crop` (={command.crop}), that at least 1")
+
+
+def of_transforms(command: Measure) -> tuple[dict[str, Any], Path]:
+    """Invariance along sweeps, and with our protocol equivariance and health; from where it was stopped."""
+    given = command.given
+    if command.protocol and (given.data or "").startswith("folder:"):
+        given = replace(given, data=f"stream-native:{str(given.data).removeprefix('folder:')}")
+    every = several(command.encoders, given, command.fuse)
+    every = with_references(every, given.seed, command.references)
+    out = every[0].out
+    folder, plans = out / "measuring", []
+    for what in every:
+        split = what.data.train if what.data.test is None else what.data.test
+        about = [weights(what.encoder), identity(split) or what.data.name, str(what.data.name), str(command.shrinkage)]
+        about += [f"{command.images} {command.quick} {given.seed} {command.layers}", version("erlangen")]
+        kept = Kept(folder, about)
+        plans.append((what, kept, planned(command, what, split, kept)))
+    found = {"encoders": about_encoders(every, command), "strips": {}}
+    total = sum(piece.views for _, _, plan in plans for piece in plan)
+    tell(plans, total, command)
+    results: dict[str, Any] = {}
+    try:
+        with counting(total, "views") as bar:
+            for what, kept, plan in plans:
+                results[what.name] = together(made(plan, kept, bar))
+    except KeyboardInterrupt as error:
+        error.args = ("stopped; what was measured is kept, and the same command goes on from there",)
+        raise
+    for section in ("invariance", "equivariance", "derivatives", "health"):
+        found[section] = {name: result[section] for name, result in results.items() if result[section]}
+    first = every[0].data
+    sweeps = sweeps_of(command.transforms, first.size, command.k, given.seed)
+    chosen = {name: thinned(name, s) if command.quick else s for name, s in sweeps.items()}
+    photo = (first.train if first.test is None else first.test).take(torch.tensor([0])).images
+    found["strips"] = written(photo, chosen, out / "strips")
+    Kept(folder, []).forget()
+    return found, out
+
+
+def made(plan: Sequence[Piece], kept: Kept, bar: Callable[[int], None]) -> Iterator[tuple[Piece, Any]]:
+    for piece in plan:
+        yield piece, kept.made(piece, bar)
+
+
+def planned(command: Measure, what: Examined, split: Source, kept: Kept) -> list[Piece]:
+    """All that is to be made for an encoder."""
+    seed, images = command.given.seed, QUICK if command.quick else command.images
+    if command.protocol is None:
+        known = set(getattr(what.encoder, "layers", ())) | {"output"}
+        layers = tuple(layer for layer in command.layers if layer in known or what.name in command.encoders)
+        return pieces(
+            *(what.encoder, what.data, command.transforms, command.k, images, seed, command.shrinkage, layers),
+            quick=command.quick,
+            cache_in=folder_of(command.cache),
+        )
+    size = (command.resize, command.crop)
+
+    def whiten() -> Whitening:
+        x = kept.tensor(f"reference {size}", lambda: original.reference(what.encoder, split, *size))
+        return whitening(x, command.shrinkage)
+
+    def protocol() -> Mapping[str, Any]:
+        told = {name: SAID[name] for name in ("similarity", "distance", "cosine", "variance", "intervals")}
+        how = f"ericsson: on the image at its own size, then {size[0]}, middle {size[1]}; drawn with replacement"
+        scale = {"reference": f"{whiten().images} images of the split", "shrinkage": whiten().shrinkage}
+        return {"protocol": how, "images": images, "data": what.data.name, **scale, "seed": seed, **told}
+
+    return originals(what.encoder, split, command.transforms, whiten, protocol, command.k, images, *size, seed)
+
+
+def tell(plans: Sequence[tuple[Examined, Kept, list[Piece]]], total: int, command: Measure) -> None:
+    """How long it will take, by the time of a few images."""
+    seconds = 0.0
+    for what, kept, plan in plans:
+        side = command.crop if command.protocol else what.data.size
+        left = sum(piece.views for piece in plan if not kept.path(piece, "json").exists())
+        images = torch.zeros(TRIAL, what.data.channels, side, side)
+        represent(what.encoder, images[:2])
+        start = time.perf_counter()
+        represent(what.encoder, images)
+        rate = (time.perf_counter() - start) / TRIAL
+        names = [piece.name for piece in plan if piece.section == "invariance"]
+        start, swept = time.perf_counter(), sweeps_of(names, side, None, command.given.seed)
+        for sweep in swept.values():
+            views_at(images[:4], sweep, len(sweep) // 2)
+        making = (time.perf_counter() - start) / (4 * len(swept))
+        seconds += left * (rate + making)
+    about = f"{len(plans)} encoders, {total:,} views of images"
+    print(f"{about}: about {duration(seconds)}", file=sys.stderr)
+
+
+def about_encoders(every: Sequence[Examined], command: Measure) -> dict[str, Any]:
+    """Of each its width, whether it is there to be compared with, and how its images are prepared."""
+    found = {}
+    for what in every:
+        spec = dict(getattr(what.encoder, "spec", {}))
+        side = command.crop if command.protocol else what.data.size
+        text = f"{side} px in [0, 1]"
+        if "mean" in spec and spec["mean"] != "null":
+            text += f", less {spec['mean']}, by {spec['std']}"
+        if "preprocessing" in spec:
+            text += f" ({spec['preprocessing']})"
+        if spec.get("name") == "pixels":
+            text += f", {getattr(what.encoder, 'side', side)} x {getattr(what.encoder, 'side', side)} means"
+        reference = what.name not in command.encoders
+        found[what.name] = {"reference": reference, "dimensions": what.encoder.dim, "preparation": text}
+    return found
+
+
+def in_pictures(command: Measure) -> tuple[dict[str, Any], Path]:
+    """The same things really pictured anew."""
+    place, given = home_of(command.given.data_root), command.given
+    found: dict[str, Any] = {"real": {}, "encoders": {}}
+    out = Path()
+    for name in command.real:
+
+        def pictures(data: str, root: str | None, size: int | None, device: str, name: str = name) -> Data:
+            return Data(name, open_groups(name, place, size or 224, device).images)
+
+        own = replace(given, data=command.reference or name)
+        every = several(command.encoders, own, command.fuse, of_split if command.reference else pictures)
+        every = with_references(every, given.seed, command.references)
+        out = every[0].out
+        found["encoders"] |= about_encoders(every, command)
+        found["real"][name] = {
+            what.name: of_groups(what, open_groups(name, place, what.data.size, what.data.train.device), command)
+            for what in every
+        }
+    return found, out
+
+
+def of_groups(what: Examined, groups: Groups, command: Measure) -> dict[str, Any]:
+    """One encoder, whitened over the reference, or over the pictures themselves."""
+    cache, split = folder_of(command.cache), what.data.train if what.data.test is None else what.data.test
+    h = extracted(what.encoder, groups.images, folder=cache).x
+    preparation = Preparation(command.resize / command.crop) if command.protocol else Preparation()
+    scale = extracted(what.encoder, split, preparation, folder=cache).x if command.reference else h
+    whiten = whitening(scale, command.shrinkage)
+    owner = groups.owner.to(h.device)
+    result = over_groups([h[owner == i] for i in range(len(groups.names))], whiten, command.given.seed)
+    told = {"reference": f"{len(scale)} images of {what.data.name}", "shrinkage": whiten.shrinkage}
+    return {**result, "names": list(groups.names), "protocol": {**result["protocol"], **told, "size": what.data.size}}
+
+
+def of_latents(command: Measure) -> tuple[dict[str, Any], Path]:
+    """What is told of the factors that images are made of."""
+    name = str(command.latents)
+    every = several(command.encoders, replace(command.given, data=name), command.fuse)
+    every = with_references(every, command.given.seed, command.references)
+    found: dict[str, Any] = {}
+    rows = THEIRS if command.protocol else command.rows
+    for what in every:
+        data, cache = what.data, folder_of(command.cache)
+        if data.test is None:
+            raise ValueError(f"`latents` (={name}) has one split: regressions are fitted to one and tested on another")
+        y, y_test = (targets(name, split, command.target) for split in (data.train, data.test))
+        x, x_test = (extracted(what.encoder, split, folder=cache).x for split in (data.train, data.test))
+        found[what.name] = extrinsic(x, y, x_test, y_test, rows, command.given.seed)
+    return {"latents": {name: found}, "encoders": about_encoders(every, command)}, every[0].out
+
+
+def added(path: Path, found: Mapping[str, Any], command: str) -> dict[str, Any]:
+    """The document with what was found, in place of what was found before by the same names; written."""
+    before: dict[str, Any] = {}
+    if path.exists():
+        try:
+            before = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged, and is not written over: move it away ({error})") from error
+        if before.get("format") != FORMAT:
+            raise ValueError(f"{path} is of another version, and is not written over: move it away")
+    document: dict[str, Any] = {"format": FORMAT}
+    for section in SECTIONS:
+        document[section] = merged(before.get(section, {}), found.get(section, {}))
+    document["command"] = command
+    document["versions"] = {name: version(name) for name in ("erlangen", "torch")}
+    write_whole(path, json.dumps(document, indent=1).encode())
+    return document
+
+
+def merged(before: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """By label and by what was measured of it."""
+    result = dict(before)
+    for label, one in found.items():
+        old = result.get(label)
+        result[label] = {**old, **one} if isinstance(old, Mapping) and isinstance(one, Mapping) else one
+    return result
