@@ -12,6 +12,7 @@ from erlangen.disk import write_whole
 from erlangen.features import digest
 from erlangen.measures.pieces import Partial, Piece
 from erlangen.measures.synthetic import Progress
+from erlangen.probes.stored import load_tensors, save_tensors
 
 
 class Kept:
@@ -36,7 +37,8 @@ class Kept:
             result = piece.make(begun, progress)
         except BaseException:  # Ctrl-C among others: whatever it is, what was found is not lost
             if begun is not None and begun.whole:
-                self.write(self.path(piece, "safetensors"), begun.state())
+                self.folder.mkdir(parents=True, exist_ok=True)
+                save_tensors(self.path(piece, "safetensors"), begun.state())
             raise
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(result).encode())
@@ -48,31 +50,20 @@ class Kept:
         if piece.begin is None:
             return None
         path = self.path(piece, "safetensors")
-        return piece.begin(tensors(path) if path.exists() else None)
-
-    def write(self, path: Path, state: Mapping[str, Tensor]) -> None:
-        from safetensors.torch import save
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(path, save({name: x.cpu().contiguous() for name, x in state.items()}))
+        return piece.begin(load_tensors(path) if path.exists() else None)
 
     def tensor(self, name: str, make: Callable[[], Tensor]) -> Tensor:
         """A tensor that takes long to make."""
         path = self.folder / f"{digest([*self.about, name])}.safetensors"
         if not path.exists():
-            self.write(path, {"x": make()})
-        return tensors(path)["x"]
+            x = make()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_tensors(path, {"x": x})
+        return load_tensors(path)["x"]
 
     def forget(self) -> None:
         """Deletes the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def tensors(path: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    found: dict[str, Tensor] = load_file(path)
-    return found
 
 
 def duration(seconds: float) -> str:

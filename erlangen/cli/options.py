@@ -89,14 +89,14 @@ class Probe:
 
 @dataclass(frozen=True)
 class Measure:
-    """What encoders ignore, keep and follow when images change. Writes measure.json and a page; goes on where it stopped."""
+    """What encoders ignore, keep and follow when images change. Writes measure.json and a page; goes on if stopped."""
 
     encoders: Annotated[Positional[tuple[str, ...]], arg(metavar="ENCODER [ENCODER ...]")]
     """Run folders, .safetensors files, timm/NAME, torchvision's names (resnet50), hub:FOLDER:ENTRY, hf:FOLDER,
     python:FILE.py:NAME, `pixels`, `random:NAME`; those joined by + become one."""
     given: Annotated[Given, arg(name="")] = Given()
     transforms: tuple[str, ...] = ()
-    """Any of `erlangen list sweeps`, or (parts of) other transforms: rotation color.hue. The 18 of Ericsson et al. unless
+    """Any of `erlangen list sweeps`, or (parts of) other transforms: rotation color.hue. Ericsson et al.'s 18 unless
     given."""
     k: int | None = None
     """Points of each; 256 unless given, 2 of what is on or off, 7 of posterize."""

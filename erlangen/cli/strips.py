@@ -40,7 +40,9 @@ def points(sweep: Sweep) -> list[int]:
     """At most 16 points of a sweep, in the order of the axis."""
     where = axis(sweep)
     order = torch.tensor(where["values"]).argsort(stable=True)
-    shown = order[torch.linspace(0, len(order) - 1, min(SHOWN, len(order))).round().long()].tolist()
+    shown: list[int] = order[torch.linspace(0, len(order) - 1, min(SHOWN, len(order))).round().long()].tolist()
+    if where["identity"] is None:
+        return shown
     nearest = int((torch.tensor(where["values"]) - where["identity"]).abs().argmin())
     if nearest not in shown:
         closest = min(range(len(shown)), key=lambda i: abs(where["values"][shown[i]] - where["values"][nearest]))

@@ -91,12 +91,13 @@ def axis(found: Sweep) -> dict[str, Any]:
     """Where each point of a sweep lies, and where nothing is done: the parameter, or how far it is from that.
 
     The parameter if it is one number, in the unit of its space; else the largest distance of a number from the
-    identity's. `label` names it, `identity` is the place of what does nothing.
+    identity's. `label` names it, `identity` is the place of what does nothing; None where other parameters vary besides.
     """
     name = found.main
     rows, still = found.params[name], found.transform.spaces[name].identity
     if rows.shape[1] == 1:
-        return {"values": rows[:, 0].tolist(), "identity": float(still[0]), "label": name}
+        nothing = float(still[0]) if len(found.varied) < 2 else None
+        return {"values": rows[:, 0].tolist(), "identity": nothing, "label": name}
     return {"values": (rows - still).abs().amax(1).tolist(), "identity": 0.0, "label": f"distance of {name}"}
 
 

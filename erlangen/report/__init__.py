@@ -1,11 +1,14 @@
 """Reports: from the JSON of runs to tables, plots and one self-contained page."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from erlangen.journal import read
 from erlangen.report import page, plots, probing
 from erlangen.report.eigenspace import eigenspace_figure
+from erlangen.report.measured import tables
 
 
 def run_report(folder: Path) -> Path:
@@ -28,15 +31,21 @@ def run_report(folder: Path) -> Path:
         parts += [page.heading("Probes"), page.table(probing.rows(probed))]
         parts += [page.definitions({kind: result["protocol"] for kind, result in probed.items()})]
     if (folder / "measure.json").exists():
-        parts.append(page.heading("Measures"))
-        for parameter, result in json.loads((folder / "measure.json").read_text()).items():
-            numbers = {key: value for key, value in result.items() if isinstance(value, float)}
-            parts += [page.table([{"parameter": parameter, **numbers}])]
-            parts += [plots.tag(plots.curves({name: result}, parameter), f"curves against {parameter}")]
-            parts += [page.definitions(result["protocol"])]
+        parts += measured_parts(json.loads((folder / "measure.json").read_text()))
     recipe = json.loads((folder / "recipe.json").read_text())
     parts += [page.heading("Recipe"), page.definitions(recipe["values"])]
     parts += [page.definitions(json.loads((folder / "env.json").read_text()))]
     target = folder / "report.html"
     target.write_text(page.page(name, *parts), encoding="utf-8")
     return target
+
+
+def measured_parts(document: Mapping[str, Any]) -> list[str]:
+    """Tables of all that was measured, curves of every transform; the page of the measure itself has more."""
+    parts = [page.heading("Measures"), *map(page.table, tables(document))]
+    by_label = document.get("invariance", {})
+    for name in dict.fromkeys(name for results in by_label.values() for name in results):
+        found = {label: results[name] for label, results in by_label.items() if name in results}
+        parts.append(plots.tag(plots.similarities(found, name), f"similarity along {name}"))
+        parts.append(page.definitions(next(iter(found.values()))["protocol"]))
+    return parts

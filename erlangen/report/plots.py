@@ -54,6 +54,26 @@ def curves(measured: Mapping[str, Mapping[str, Any]], name: str) -> "Figure":
     return fig
 
 
+def similarities(measured: Mapping[str, Mapping[str, Any]], name: str) -> "Figure":
+    """Similarity and its 95 % band along a sweep, of several encoders (`invariances`' results by label)."""
+    fig, (ax,) = figure(5.0, 3.0)
+    for (label, result), colour in zip(measured.items(), PALETTE[2:] * 9, strict=False):
+        order = torch.tensor(result["axis"]["values"]).argsort()
+        x, y = (torch.tensor(values)[order] for values in (result["axis"]["values"], curve(result)["mean"]))
+        low, high = torch.tensor(curve(result)["band"])[:, order]
+        ax.plot(x, y, color=colour, label=plain(label), marker="o", markersize=2.5, linewidth=1.4)
+        ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+    ax.set_title("similarity to the image as it is", fontsize=10)
+    ax.set_xlabel(plain(next(iter(measured.values()))["axis"]["label"]))
+    ax.legend(frameon=False, fontsize=8)
+    return fig
+
+
+def curve(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = result["curves"]["similarity"]
+    return found
+
+
 def strip(images: Float[Tensor, "n c h w"], captions: Sequence[str], columns: int = 12) -> "Figure":
     """Images side by side, a caption under each."""
     from matplotlib.figure import Figure
