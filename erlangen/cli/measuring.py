@@ -1,6 +1,5 @@
 """`erlangen measure`: transforms, pictures really taken anew, or latents; several encoders, one document and page."""
 
-import json
 import shlex
 import sys
 import time
@@ -12,17 +11,17 @@ from typing import Any
 
 import torch
 
+from erlangen.cli.document import about_encoders, added, document_in
 from erlangen.cli.kept import Kept, duration
 from erlangen.cli.options import Measure
 from erlangen.cli.parsing import parsed
 from erlangen.cli.progress import counting
-from erlangen.cli.sources import Examined, folder_of, of_split, several, with_references
+from erlangen.cli.sources import Examined, folder_of, of_split, place_of, several, with_references
 from erlangen.cli.strips import strips_in, written
 from erlangen.data import Data, home_of
 from erlangen.data.base import Source
 from erlangen.data.groups import Groups, open_groups
 from erlangen.data.targets import targets
-from erlangen.disk import write_whole
 from erlangen.encoders.frozen import represent
 from erlangen.features import Preparation, extracted, identity, weights
 from erlangen.measures import original
@@ -32,12 +31,11 @@ from erlangen.measures.invariances import sweeps_of, thinned
 from erlangen.measures.pieces import Piece, originals, pieces, together
 from erlangen.measures.synthetic import SAID, views_at
 from erlangen.measures.whitening import Whitening, whitening
+from erlangen.names import lookup
 from erlangen.report.invariance import invariance_page
 from erlangen.report.measured import tables
 from erlangen.report.page import text_table
 
-FORMAT = 1  # of measure.json
-SECTIONS = ("encoders", "invariance", "equivariance", "derivatives", "health", "real", "latents", "strips")
 QUICK = 256  # images
 TRIAL = 32  # images by which the time is estimated
 
@@ -46,6 +44,7 @@ def run_measure(args: list[str]) -> None:
     command = parsed(Measure, args, "measure")
     check(command)
     start = time.perf_counter()
+    document_in(place_of(command.encoders, command.given, command.fuse) / "measure.json")  # to which is added
     if command.real:
         found, out = in_pictures(command)
     elif command.latents is not None:
@@ -63,7 +62,7 @@ def run_measure(args: list[str]) -> None:
 def check(command: Measure) -> None:
     """`ValueError` for options that mean nothing together, before anything is computed."""
     if not command.encoders:
-        raise ValueError("name an encoder at least: a run folder, timm/NAME, random:resnet18, ...")
+        raise ValueError("name one ENCODER or several, such as a run folder or timm/NAME: see erlangen measure --help")
     if len(set(command.encoders)) < len(command.encoders):
         raise ValueError(f"`encoders` (={' '.join(command.encoders)}) name one twice")
     kinds = {"--transforms": command.transforms, "--real": command.real, "--latents": command.latents}
@@ -75,6 +74,10 @@ def check(command: Measure) -> None:
         raise ValueError(f"`target` (={command.target}) is one of --latents, which say of which data")
     if command.reference is not None and not command.real:
         raise ValueError(f"`reference` (={command.reference}) is for --real; transforms are whitened over --data")
+    if command.images < 2:
+        raise ValueError(f"`images` (={command.images}) to be compared must be at least 2")
+    if command.shrinkage is not None and not 0 <= command.shrinkage <= 1:
+        raise ValueError(f"`shrinkage` (={command.shrinkage}) is a share of the covariance: from 0 to 1")
     if command.crop < 1 or command.resize < command.crop:
         raise ValueError(f"`resize` (={command.resize}) must be at least `crop` (={command.crop}), that at least 1")
 
@@ -84,8 +87,11 @@ def of_transforms(command: Measure) -> tuple[dict[str, Any], Path]:
     given = command.given
     if command.protocol and (given.data or "").startswith("folder:"):
         given = replace(given, data=f"stream-native:{str(given.data).removeprefix('folder:')}")
-    every = several(command.encoders, given, command.fuse)
-    every = with_references(every, given.seed, command.references)
+    named = several(command.encoders, given, command.fuse)
+    known = {"output": None, **{layer: None for what in named for layer in getattr(what.encoder, "layers", ())}}
+    for layer in command.layers:
+        lookup("layer", layer, known)
+    every = with_references(named, given.seed, command.references)
     out = every[0].out
     folder, plans = out / "measuring", []
     for what in every:
@@ -125,8 +131,8 @@ def planned(command: Measure, what: Examined, split: Source, kept: Kept) -> list
     """All that is to be made for an encoder."""
     seed, images = command.given.seed, QUICK if command.quick else command.images
     if command.protocol is None:
-        known = set(getattr(what.encoder, "layers", ())) | {"output"}
-        layers = tuple(layer for layer in command.layers if layer in known or what.name in command.encoders)
+        known = {*getattr(what.encoder, "layers", ()), "output"}
+        layers = tuple(layer for layer in command.layers if layer in known) or ("output",)
         return pieces(
             *(what.encoder, what.data, command.transforms, command.k, images, seed, command.shrinkage, layers),
             quick=command.quick,
@@ -164,26 +170,8 @@ def tell(plans: Sequence[tuple[Examined, Kept, list[Piece]]], total: int, comman
             views_at(images[:4], sweep, len(sweep) // 2)
         making = (time.perf_counter() - start) / (4 * len(swept))
         seconds += left * (rate + making)
-    about = f"{len(plans)} encoders, {total:,} views of images"
-    print(f"{about}: about {duration(seconds)}", file=sys.stderr)
-
-
-def about_encoders(every: Sequence[Examined], command: Measure) -> dict[str, Any]:
-    """Of each its width, whether it is there to be compared with, and how its images are prepared."""
-    found = {}
-    for what in every:
-        spec = dict(getattr(what.encoder, "spec", {}))
-        side = command.crop if command.protocol else what.data.size
-        text = f"{side} px in [0, 1]"
-        if "mean" in spec and spec["mean"] != "null":
-            text += f", less {spec['mean']}, by {spec['std']}"
-        if "preprocessing" in spec:
-            text += f" ({spec['preprocessing']})"
-        if spec.get("name") == "pixels":
-            text += f", {getattr(what.encoder, 'side', side)} x {getattr(what.encoder, 'side', side)} means"
-        reference = what.name not in command.encoders
-        found[what.name] = {"reference": reference, "dimensions": what.encoder.dim, "preparation": text}
-    return found
+    counted = f"{len(plans)} encoder{'s' * (len(plans) > 1)}, {total:,} views of images"
+    print(f"{counted}: about {duration(seconds)}", file=sys.stderr)
 
 
 def in_pictures(command: Measure) -> tuple[dict[str, Any], Path]:
@@ -236,31 +224,3 @@ def of_latents(command: Measure) -> tuple[dict[str, Any], Path]:
         x, x_test = (extracted(what.encoder, split, folder=cache).x for split in (data.train, data.test))
         found[what.name] = extrinsic(x, y, x_test, y_test, rows, command.given.seed)
     return {"latents": {name: found}, "encoders": about_encoders(every, command)}, every[0].out
-
-
-def added(path: Path, found: Mapping[str, Any], command: str) -> dict[str, Any]:
-    """The document with what was found, in place of what was found before by the same names; written."""
-    before: dict[str, Any] = {}
-    if path.exists():
-        try:
-            before = json.loads(path.read_text())
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged, and is not written over: move it away ({error})") from error
-        if before.get("format") != FORMAT:
-            raise ValueError(f"{path} is of another version, and is not written over: move it away")
-    document: dict[str, Any] = {"format": FORMAT}
-    for section in SECTIONS:
-        document[section] = merged(before.get(section, {}), found.get(section, {}))
-    document["command"] = command
-    document["versions"] = {name: version(name) for name in ("erlangen", "torch")}
-    write_whole(path, json.dumps(document, indent=1).encode())
-    return document
-
-
-def merged(before: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """By label and by what was measured of it."""
-    result = dict(before)
-    for label, one in found.items():
-        old = result.get(label)
-        result[label] = {**old, **one} if isinstance(old, Mapping) and isinstance(one, Mapping) else one
-    return result

@@ -49,11 +49,11 @@ def examined(
     belongs to its encoder.
     """
     names = parts_of(source)
-    name, root = data_of(source, given)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if block and (others := [part for part in names if not Path(part).is_dir()]):
         raise ValueError(f"`--projector-block` takes a run folder, of whose checkpoint the block is; not {others[0]}")
     stored = {part: opened(part, block) for part in names if is_stored(part) or is_foreign(part)}
+    name, root = data_of(source, given)
     sizes = [own_size(part, stored) for part in names]
     size = given.image_size or next((own for own in sizes if own), None)
     data = (opening or of_split)(name, root, size, str(device))
@@ -66,11 +66,12 @@ def examined(
 
 def several(sources: Sequence[str], given: Given, fuse: How = "cat", opening: Opening | None = None) -> list[Examined]:
     """The same of each of several encoders, all on the data of the first, and one folder to write to."""
-    name, root = data_of(sources[0], given)
-    out = str(place_of(sources, given, fuse))
-    own = replace(given, data=name, data_root=root, out=out)
     once = cache(opening or of_split)  # those of one size share their images
-    return [examined(source, own, fuse, opening=once) for source in sources]
+    own = replace(given, out=str(place_of(sources, given, fuse)))
+    first = examined(sources[0], own, fuse, opening=once)
+    name, root = data_of(sources[0], given)
+    own = replace(own, data=name, data_root=root)
+    return [first, *(examined(source, own, fuse, opening=once) for source in sources[1:])]
 
 
 def data_of(source: str, given: Given) -> tuple[str, str | None]:

@@ -91,7 +91,7 @@ def axis(found: Sweep) -> dict[str, Any]:
     """Where each point of a sweep lies, and where nothing is done: the parameter, or how far it is from that.
 
     The parameter if it is one number, in the unit of its space; else the largest distance of a number from the
-    identity's. `label` names it, `identity` is the place of what does nothing; None where other parameters vary besides.
+    identity's. `label` names it, `identity` is the place of what does nothing; None if other parameters vary besides.
     """
     name = found.main
     rows, still = found.params[name], found.transform.spaces[name].identity

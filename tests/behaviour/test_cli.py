@@ -21,6 +21,7 @@ from PIL import Image
 from small import Call, command_line
 
 from erlangen import cli
+from erlangen.cli.naming import file_name
 from erlangen.cli.parsing import told
 from erlangen.encoders import build_encoder, load_encoder, save_encoder
 from erlangen.methods.base import Clock
@@ -28,6 +29,7 @@ from erlangen.recipes import RECIPES
 from erlangen.recipes.base import change
 from erlangen.runs import flat, resolved
 from erlangen.slurm import Slurm
+from erlangen.transforms.sweeps import sweep
 
 TRAIN = ("train", "simclr", "--train.epochs", "1")
 
@@ -389,7 +391,19 @@ def test_show_takes_a_photograph(erlangen):
     assert red > 150 and green < 80 and blue < 80
 
 
-KINDS = {"recipes", "methods", "terms", "transforms", "encoders", "data", "probes", "protocols", "studies"}
+KINDS = {
+    "recipes",
+    "methods",
+    "terms",
+    "transforms",
+    "encoders",
+    "data",
+    "probes",
+    "protocols",
+    "sweeps",
+    "real",
+    "studies",
+}
 
 
 def test_list_and_show_print_json(erlangen):
@@ -421,25 +435,24 @@ def test_probe_measure_and_report_write_their_files(run, erlangen):
     examined(run, erlangen)
     probed, measured = (strict((run / f"{name}.json").read_text()) for name in ("probe", "measure"))
     assert {"knn", "linear"} <= set(probed) and all(0 <= found["accuracy"] <= 1 for found in probed.values())
-    assert all(found["protocol"]["data"] == "digits" for found in (*probed.values(), *measured.values()))
-    assert list(measured) == ["rotation", "color.hue"]
-    assert all(len(curve) == 3 for found in measured.values() for curve in found["curves"].values())
-    pictures = {
-        "probe.png",
-        "probe-knn.png",
-        "probe-linear.png",
-        "probe-map.png",
-        "measure-rotation.png",
-        "measure-color.hue.png",
-    }
+    assert list(measured["encoders"]) == list(measured["invariance"]) == [str(run), "random:small", "pixels"]
+    found = measured["invariance"][str(run)]
+    assert all(one["protocol"]["data"] == "digits" for one in (*probed.values(), *found.values()))
+    assert list(found) == ["rotation", "color.hue"] and list(measured["equivariance"][str(run)]) == [
+        "rotation",
+        "quarter_turn",
+    ]
+    assert all(len(curve["mean"]) == 3 for one in found.values() for curve in one["curves"].values())
+    pictures = {"probe.png", "probe-knn.png", "probe-linear.png", "probe-map.png"}
     after = content(run)
     fitted = {"probe-knn.safetensors", "probe-linear.safetensors", "probe-map.safetensors"}
-    assert set(after) - set(before) == {"probe.json", "measure.json", *fitted, *pictures}
+    shown = {"measure.html", "strips/rotation.jpg", "strips/color.hue.jpg"}
+    assert set(after) - set(before) == {"probe.json", "measure.json", *fitted, *pictures, *shown}
     assert all(is_png(after[name]) for name in pictures) and all(after[name] == before[name] for name in before)
     assert content(Path.cwd()) == {}
     assert erlangen("report", run)[:2] == (0, f"{run / 'report.html'}\n")
     page = Page((run / "report.html").read_text())
-    for number in (probed["knn"]["accuracy"], measured["rotation"]["decodability"]):
+    for number in (probed["knn"]["accuracy"], found["rotation"]["decodability"], found["rotation"]["similarity"]):
         assert f"{number:.3f}" in page.text
     assert len(page.images) == 3  # training, two measures
 
@@ -473,9 +486,16 @@ class Page(HTMLParser):
 )
 def test_a_report_escapes_whatever_a_folder_is_called(name, run, erlangen):
     """Markup, mathematics and underscores in a folder's name or a recipe's value are text, not instructions."""
-    measured = {"cosine": [1.0, 0.5], "parameter": [[0.0], [1.0]]}
-    result = {"invariance": 0.75, name: 0.5, "curves": measured, "protocol": {"data": name, name: [name]}}
-    (run / "measure.json").write_text(json.dumps({"rotation": result, name: result}))
+    axis = {"values": [0.0, 1.0], "identity": 0.0, "label": name}
+    curve = {"mean": [1.0, 0.5], "band": [[1.0, 0.4], [1.0, 0.6]]}
+    result = {
+        "similarity": 0.75,
+        "curves": {"similarity": curve},
+        "axis": axis,
+        "protocol": {"data": name, name: [name]},
+    }
+    document = {"format": 1, "invariance": {name: {"rotation": result, name: result}}}
+    (run / "measure.json").write_text(json.dumps(document))
     (run / "probe.json").write_text(json.dumps({name: {"accuracy": 0.5, "protocol": {name: {name: name}}}}))
     (run / "env.json").write_text(json.dumps({name: name}))
     record = json.loads((run / "recipe.json").read_text())
@@ -492,9 +512,10 @@ def test_a_report_escapes_whatever_a_folder_is_called(name, run, erlangen):
 def test_pictures_take_any_encoder_name(run, erlangen):
     """What matplotlib would read as mathematics is drawn as it is."""
     folder = run.rename(run.parent / r"_$\x$")
-    for args in (("probe", folder), ("measure", folder, "--transforms", "flip", "--k", "2", "--images", "30")):
-        status, _, err = erlangen(*args, "--image-size", "8")
-        assert (status, err) == (0, "")
+    few = ("--transforms", "flip", "--k", "2", "--images", "30", "--no-references")
+    for args in (("probe", folder), ("measure", folder, *few), ("report", folder)):
+        status, _, err = erlangen(*args, *(() if args[0] == "report" else ("--image-size", "8")))
+        assert (status, "error" in err) == (0, False) and (err == "" or args[0] == "measure")
 
 
 def test_a_report_of_the_folder_that_one_is_in_has_its_name(run, erlangen, monkeypatch):
@@ -532,7 +553,7 @@ def test_what_is_not_there_is_one_line(run, erlangen, tmp_path):
 )
 def test_a_name_is_never_a_path(name):
     """As the name of a file it is one, of the same name where it harms nothing; never that of a folder above."""
-    made = cli.file_name(name)
+    made = file_name(name)
     assert made and made not in (".", "..") and not {"/", "\\", "\0", "\n", ":"} & set(made)
     assert made == name or name != "ü.x-1_y+"
 
@@ -540,18 +561,19 @@ def test_a_name_is_never_a_path(name):
 def test_what_is_examined_says_no_folder(erlangen, monkeypatch, tmp_path):
     """Files named like folders above, and parameters with a path for a name: all is written below `runs`."""
     save_encoder(tmp_path / "here" / "...safetensors", build_encoder("small", 1, 16))
-    found = {"curves": {"cosine": [1.0, 0.5], "parameter": [[0.0], [1.0]]}}
-    monkeypatch.setattr("erlangen.cli.measure", lambda *args: {"../../x": found})
+    monkeypatch.setattr("erlangen.cli.measuring.sweeps_of", lambda *args: {"../../x": sweep("h_flip", 16)})
     before = content(tmp_path)
-    assert erlangen("measure", "...safetensors")[0] == 0
-    new = set(content(tmp_path)) - set(before)
-    assert new == {"here/runs/unnamed/measure.json", "here/runs/unnamed/measure--..-x.png"}
+    assert erlangen("measure", "...safetensors", "--transforms", "h_flip", "--images", "20", "--no-references")[0] == 0
+    new = {Path(file).name for file in set(content(tmp_path)) - set(before)}
+    places = {file.rpartition("/")[0] for file in set(content(tmp_path)) - set(before)}
+    assert new == {"measure.json", "report.html", "-..-x.jpg"}
+    assert places == {"here/runs/unnamed", "here/runs/unnamed/strips"}
 
 
 def test_measure_without_a_run(erlangen, tmp_path):
     """A file, the pixels or an untrained encoder; into --out, and the seed says which weights."""
     save_encoder(tmp_path / "mine.safetensors", build_encoder("small", 1, 16))
-    args = ("--transforms", "flip", "--images", "30", "--out")
+    args = ("--transforms", "flip", "--images", "30", "--no-references", "--out")
     found = []
     for subject, more in (
         (tmp_path / "mine.safetensors", []),
@@ -562,6 +584,7 @@ def test_measure_without_a_run(erlangen, tmp_path):
     ):
         torch.manual_seed(len(found))
         assert erlangen("measure", subject, *args, tmp_path / "out", *more)[0] == 0
-        found.append(strict((tmp_path / "out" / "measure.json").read_text())["flip"]["invariance"])
+        measured = strict((tmp_path / "out" / "measure.json").read_text())["invariance"]
+        found.append(measured[str(subject)]["flip"]["cosine"])
     assert found[2] == found[3] != found[4] and len(set(found)) == 4
     assert content(Path.cwd()) == {}

@@ -189,7 +189,7 @@ def test_digits_give_a_table_a_protocol_and_pictures(erlangen):
 def test_what_is_fitted_unless_it_is_named(args, names):
     """Neighbours and a linear classifier, or for numbers a regression; with a protocol it alone."""
     command = parsed(Probe, ["pixels", *args], "probe")
-    assert list(chosen(command, Examined(Pixels(1, 16), open_dataset("digits"), Path("out")))) == names
+    assert list(chosen(command, Examined("pixels", Pixels(1, 16), open_dataset("digits"), Path("out")))) == names
 
 
 def test_evaluating_fits_nothing(probe, erlangen, monkeypatch):
