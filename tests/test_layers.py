@@ -34,7 +34,7 @@ FORBIDDEN = {
 EVERYWHERE = {"torch", "jaxtyping"}
 HOMES = {
     "cli": {"tyro", "rich"},
-    "data": {"torchvision", "sklearn", "scipy", "PIL", "numpy"},
+    "data": {"torchvision", "sklearn", "skimage", "scipy", "PIL", "numpy"},
     "encoders": {"timm", "torchvision", "safetensors", "transformers"},
     "measures": {"numpy"},
     "recipes": {"safetensors"},
@@ -52,6 +52,7 @@ LAZY = {
     "torchvision",
     "timm",
     "sklearn",
+    "skimage",
     "scipy",
     "matplotlib",
     "PIL",

@@ -13,6 +13,7 @@ from erlangen.data.arrays import STL10, idx, stl10
 from erlangen.data.base import Data, Source, Split
 from erlangen.data.causal3dident import renderings
 from erlangen.data.landmarks import celeba, faces_300w, leeds_sports_pose
+from erlangen.data.photos import photographs
 from erlangen.data.shapes import UPRIGHT, draw_shapes
 from erlangen.data.shapes3d import draw_shapes3d
 from erlangen.data.streamed import Streamed
@@ -28,6 +29,7 @@ DATASETS = {
     "shapes": "procedural shapes with known pose, scale, position and hues, 32 px; always there",
     "shapes-upright": "the same, all upright and of one colour: what is done to them shows; always there",
     "shapes3d": "procedural solids with known pose in space, light and hues, 32 px; always there",
+    "photographs": "tiles of 8 colour photographs, each a class, 64 px (with scikit-image installed)",
     "mnist": "handwritten digits, 28 px (torchvision, or a local copy of its idx files)",
     "fashion-mnist": "articles of clothing, 28 px (torchvision, or a local copy of its idx files)",
     "cifar10": "photographs of 10 classes, 32 px (torchvision)",
@@ -100,6 +102,8 @@ def open_dataset(
         data = stl10(name, place)
     elif name == "digits":
         data, image_size = digits(), image_size or 16
+    elif name == "photographs":
+        data = photographs()
     elif name in PROCEDURAL:
         train, test = PROCEDURAL[name](size=image_size or 32)
         data = Data(name, train, test)

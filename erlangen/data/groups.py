@@ -16,6 +16,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from erlangen.data.files import absent, class_of, images_below
+from erlangen.data.photos import motorcycle
 from erlangen.data.streamed import Streamed
 from erlangen.names import unknown
 
@@ -33,6 +34,7 @@ GROUPS = {
     "dali": "12 things that bend, with another light each time, 32 pictures of each",
     "exposure-errors": "photographs as an expert exposes them, with five other exposures of each",
     "realblur": "photographs sharp and blurred by a moving camera (two of each)",
+    "motorcycle": "tiles of a stereo pair, one motorcycle (with scikit-image installed)",
     "pairs:CSV": "your own: a line names the pictures of one thing, by paths from the file",
     "groups:FOLDER": "your own: a sub-folder holds the pictures of one thing",
 }
@@ -288,4 +290,5 @@ PUBLISHED: Mapping[str, Callable[[Path], tuple[Path, Files]]] = {
     "dali": dali,
     "exposure-errors": exposure_errors,
     "realblur": realblur,
+    "motorcycle": lambda root: listed(motorcycle(root)),
 }

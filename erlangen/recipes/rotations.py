@@ -1,4 +1,4 @@
-"""SimCLR on shapes of 64 pixels, without rotation and with any angle among its views: `erlangen study invariance`.
+"""SimCLR on shapes of 64 pixels, without rotation and with any angle among its views: docs/invariance-measures.md.
 
 Nothing else differs, so what an encoder ignores because it was told to can be told from what it ignores anyway.
 """
