@@ -92,12 +92,11 @@ class Measure:
     """What encoders ignore, keep and follow when images change. Writes measure.json and a page; goes on if stopped."""
 
     encoders: Annotated[Positional[tuple[str, ...]], arg(metavar="ENCODER [ENCODER ...]")]
-    """Run folders, .safetensors files, timm/NAME, torchvision's names (resnet50), hub:FOLDER:ENTRY, hf:FOLDER,
-    python:FILE.py:NAME, `pixels`, `random:NAME`; those joined by + become one."""
+    """Run folders, .safetensors files, timm/NAME, torchvision's names (resnet50, also called supervised),
+    hub:FOLDER:ENTRY, hf:FOLDER, python:FILE.py:NAME, `pixels`, `random:NAME`; those joined by + become one."""
     given: Annotated[Given, arg(name="")] = Given()
     transforms: tuple[str, ...] = ()
-    """Any of `erlangen list sweeps`, or (parts of) other transforms: rotation color.hue. Ericsson et al.'s 18 unless
-    given."""
+    """Any of `erlangen list sweeps`, or (parts of) other transforms: rotation color.hue. Unless given, 18."""
     k: int | None = None
     """Points of each; 256 unless given, 2 of what is on or off, 7 of posterize."""
     images: int = 1000
@@ -127,7 +126,7 @@ class Measure:
     fuse: How = "cat"
     """How encoders joined by + become one."""
     references: bool = True
-    """Measure the same network untrained, and pixels, besides."""
+    """Whether the same networks untrained, and pixels, are measured besides."""
     cache: str | None = None
     """Folder of extracted features, or `none`; $ERLANGEN_CACHE or ~/.cache/erlangen/features unless given."""
 

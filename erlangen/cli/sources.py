@@ -26,6 +26,7 @@ KINDS = (
     *("hub:FOLDER:ENTRY", "hf:FOLDER", "python:FILE.py:NAME"),
 )
 
+ALSO = {"supervised": "resnet50"}  # the name of torchvision's ResNet-50 in the study of Ericsson et al.
 THUMBNAIL = 16  # pixels
 Opening = Callable[[str, str | None, int | None, str], Data]
 
@@ -148,7 +149,9 @@ def folder_of(cache: str | None) -> Path | None:
 
 def parts_of(source: str) -> list[str]:
     """The encoders that `+` joins; a path that exists is one, whatever is in it."""
-    return [source] if Path(source).exists() else [part for part in source.split("+") if part] or [source]
+    if Path(source).exists():
+        return [source]
+    return [ALSO.get(part, part) for part in source.split("+") if part] or [source]
 
 
 def is_stored(name: str) -> bool:

@@ -35,7 +35,7 @@ def photo(name: str = "china", size: int = 96) -> UInt8[Tensor, "3 {size} {size}
 
 
 def photographs() -> Data:
-    """Eight photographs cut into tiles of 64 pixels, each a class; of a chessboard of tiles the black ones are to test on.
+    """Eight photographs cut into tiles of 64 pixels, each a class; every second one is to test on.
 
     `ValueError` without scikit-image.
     """

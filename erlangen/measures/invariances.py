@@ -19,7 +19,7 @@ from erlangen.solvers import Linear, classifier
 from erlangen.spaces import Choice
 from erlangen.transforms import TRANSFORMS, build_transform
 from erlangen.transforms.sweeps import GRIDS, POINTS, SYNTHETIC, Sweep, sweep
-from erlangen.views import generator
+from erlangen.views import Transform, generator
 
 QUICK = 16  # points of a sweep that is thinned
 TWICE = torch.tensor([0, 2, 3, 1])  # in the field of four elements
@@ -27,24 +27,24 @@ PLUS = torch.arange(4)[:, None] ^ torch.arange(4)
 Begun = Callable[[str], Rows | None]  # what was found of a transform before, if anything
 
 
-def sweeps_of(names: Sequence[str], size: int, k: int | None = None, seed: int = 0) -> dict[str, Sweep]:
+def sweeps_of(names: Sequence[str | Transform], size: int, k: int | None = None, seed: int = 0) -> dict[str, Sweep]:
     """The sweeps of these names for images of `size` pixels; all 18 of Ericsson et al. without names.
 
-    Besides those of `sweeps.SYNTHETIC` a parameter of another transform (`color.hue`), or all of one (`color`), over
-    its own range. `k` points of each, where it has so many; grids in two or four dimensions have the largest number of
-    points below. `ValueError` for names that do not exist.
+    Besides those of `sweeps.SYNTHETIC` a parameter of another transform (`color.hue`), or all of one (`color`, or a
+    transform of your own as it is), over its own range. `k` points of each, where it has so many; grids in two or four
+    dimensions have the largest number of points below. `ValueError` for names that do not exist.
     """
     found: dict[str, Sweep] = {}
     for name in names or GRIDS:
-        if name in SYNTHETIC:
+        if isinstance(name, str) and name in SYNTHETIC:
             found[name] = sweep(name, size, points(name, k), seed)
             continue
-        whole = name.partition(".")[0]
-        if whole not in TRANSFORMS:
-            lookup("transform", name, {**SYNTHETIC, **TRANSFORMS})
-        transform = build_transform(whole, size)
+        whole = name.partition(".")[0] if isinstance(name, str) else name
+        if isinstance(whole, str) and whole not in TRANSFORMS:
+            lookup("transform", whole, {**SYNTHETIC, **TRANSFORMS})
+        transform = build_transform(whole, size) if isinstance(whole, str) else whole
         spaces = {part: space for part, space in transform.spaces.items() if not isinstance(space, Choice)}
-        chosen = spaces if name == whole else {name: lookup("parameter", name, spaces)}
+        chosen = spaces if name is whole or name == whole else {str(name): lookup("parameter", str(name), spaces)}
         for part, space in chosen.items():
             grid = space.grid(k or 24)
             if bool(grid.diff(dim=0).any()):
@@ -160,7 +160,7 @@ def invariance(
 def invariances(
     encoder: nn.Module,
     data: Data,
-    transforms: Sequence[str] = (),
+    transforms: Sequence[str | Transform] = (),
     k: int | None = None,
     images: int = 1000,
     seed: int = 0,

@@ -21,7 +21,7 @@ from erlangen.measures.spectrum import health, spectrum
 from erlangen.measures.synthetic import Progress, Rows, summary
 from erlangen.measures.whitening import Whitening
 from erlangen.transforms.sweeps import CROP, GRIDS, RESIZE, Sweep, ericsson
-from erlangen.views import generator
+from erlangen.views import Transform, generator
 
 STEERED_ON = 256  # images that operators are fitted to, and as many that they are tested on
 ELEMENTS = 8  # of a circle
@@ -67,7 +67,7 @@ class Piece:
 def pieces(
     encoder: nn.Module,
     data: Data,
-    transforms: Sequence[str] = (),
+    transforms: Sequence[str | Transform] = (),
     k: int | None = None,
     images: int = 1000,
     seed: int = 0,
@@ -207,7 +207,7 @@ def silent(views: int) -> None:
 def measure(
     encoder: nn.Module,
     data: Data,
-    transforms: Sequence[str] = (),
+    transforms: Sequence[str | Transform] = (),
     k: int | None = None,
     images: int = 1000,
     seed: int = 0,

@@ -9,9 +9,12 @@ from torch import nn
 from erlangen.data import Data, Split
 from erlangen.encoders import build_encoder
 from erlangen.encoders.frozen import Pixels, represent
+from erlangen.measures import measure
 from erlangen.measures.invariances import axis, invariances, points, sweeps_of, thinned
 from erlangen.measures.synthetic import Rows
 from erlangen.measures.whitening import whitening
+from erlangen.spaces import Interval
+from erlangen.transforms import QuarterTurn, Rotation
 from erlangen.transforms.sweeps import GRIDS, sweep
 
 
@@ -171,3 +174,25 @@ def test_a_thinned_sweep_stands_for_the_whole():
     for a in range(4):
         for b in range(a):
             assert len(torch.unique(box[:, [a, b]], dim=0)) == 16
+
+
+def test_a_transform_of_ones_own():
+    """As it is, with its own name and range."""
+    found = sweeps_of([QuarterTurn(name="mine"), Rotation(Interval(-0.5, 0.5)), "hue"], 16, 5)
+    assert list(found) == ["mine", "rotation", "hue"] and len(found["mine"]) == 4
+    assert found["rotation"].params["rotation"][:, 0].tolist() == [-0.5, -0.25, 0, 0.25, 0.5]
+
+
+def test_everything_of_an_encoder(data):
+    """All sections; what is turned exactly is followed exactly, and both seeds and `quick` are heeded."""
+    torch.manual_seed(0)
+    found = measure(Pixels(3, 16), data, ["quarter_turn", "hue"], k=8, images=40, layers=("output",))
+    assert list(found) == ["invariance", "equivariance", "derivatives", "health"]
+    assert list(found["invariance"]) == list(found["equivariance"]) == ["quarter_turn", "hue"]
+    turned = found["equivariance"]["quarter_turn"]["output"]
+    assert turned["cka"] > 0.98 and turned["cosine"] < 0.99 and list(found["derivatives"]) == ["hue"]
+    assert found["health"]["images"] == 80 and len(found["health"]["spectrum"]) == 79 + 1
+    quick = measure(Means(), data, ["rotation"], images=12, quick=True)["invariance"]["rotation"]
+    assert len(quick["axis"]["values"]) == 16 and quick["protocol"]["images"] == 12
+    alone = measure(Means(), Data("one", data.train), ["h_flip"], images=1000)
+    assert alone["equivariance"]["h_flip"]["output"]["cosine"] == pytest.approx(1, abs=1e-5)

@@ -10,6 +10,7 @@ from PIL import Image
 from small import command_line
 
 from erlangen.cli import measuring
+from erlangen.cli.sources import parts_of
 from erlangen.data import DATASETS, Data, Split
 from erlangen.encoders import build_encoder, save_encoder
 from erlangen.measures.original import Images
@@ -253,3 +254,8 @@ def test_what_means_nothing(args, words, erlangen, pictures):
 def test_how_long_it_takes_is_said_in_words():
     """Seconds, minutes, hours."""
     assert [measuring.duration(s) for s in (5, 600, 36_000)] == ["5 s", "10 min", "10.0 h"]
+
+
+def test_what_others_call_supervised():
+    """The study's name of torchvision's ResNet-50, alone and fused."""
+    assert parts_of("supervised") == ["resnet50"] and parts_of("supervised+pixels") == ["resnet50", "pixels"]
