@@ -1,7 +1,9 @@
 """What an encoder ignores: its invariance to every synthetic transform, on the images of a data set."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,13 @@ from erlangen.measures.synthetic import SAID, Clean, Progress, Rows, follow, sum
 from erlangen.measures.whitening import whitening
 from erlangen.names import lookup
 from erlangen.solvers import Linear, classifier
-from erlangen.spaces import Choice
+from erlangen.spaces import Choice, Circle
 from erlangen.transforms import TRANSFORMS, build_transform
 from erlangen.transforms.sweeps import GRIDS, POINTS, SYNTHETIC, Sweep, sweep
 from erlangen.views import Transform, generator
 
-QUICK = 16  # points of a sweep that is thinned
+QUICK, NEAR = 16, 3.0  # points of a sweep that is thinned; within so many of nothing done cells are single points
+GOLDEN = math.pi * (3 - math.sqrt(5))  # multiples of which are never near each other on the circle
 TWICE = torch.tensor([0, 2, 3, 1])  # in the field of four elements
 PLUS = torch.arange(4)[:, None] ^ torch.arange(4)
 Begun = Callable[[str], Rows | None]  # what was found of a transform before, if anything
@@ -54,23 +57,58 @@ def sweeps_of(names: Sequence[str | Transform], size: int, k: int | None = None,
 
 
 def thinned(name: str, found: Sweep) -> Sweep:
-    """16 points of a whole sweep whose mean is near that of all: the middles of 16 equal parts.
+    """16 points of a whole sweep, each standing for those about it, whose mean is near that of all.
 
-    Of grids in two dimensions every row and every column once in each 4 x 4 of a Latin square; of those in four every
-    pair of values of two dimensions once. Shorter sweeps are left as they are.
+    Cells of a line, and rings of shifts, are the wider the farther they are from where nothing is done, for there
+    curves bend. Of shears every value is there once, of boxes every pair of values. Shorter sweeps are left as they are.
     """
     k = len(found)
     if k <= QUICK:
         return found
-    i = torch.arange(QUICK)
-    if name in ("translation", "shear"):
-        return found.at(i * QUICK + (7 * i + 3) % QUICK)
+    i, even = torch.arange(QUICK), torch.full((QUICK,), k / QUICK)
+    if name == "translation":
+        return found.at(*rings(found.params[found.main]))
+    if name == "shear":  # which grows so fast that rings about 0 are not alike
+        rest = (k - 1) / (QUICK - 1)
+        return found.at(i * QUICK + 7 * i % QUICK, torch.where(i == QUICK // 2, 1.0, rest))
     if name == "deform":  # whose deviation is that of the point modulo 8
-        return found.at(i * (QUICK + 1))
+        return found.at(i * (QUICK + 1), even)
     if name == "resized_crop":
         a, b = i // 4, i % 4
-        return found.at(64 * a + 16 * b + 4 * PLUS[a, b] + PLUS[a, TWICE[b]])
-    return found.at((2 * i + 1) * k // (2 * QUICK))
+        return found.at(64 * a + 16 * b + 4 * PLUS[a, b] + PLUS[a, TWICE[b]], even)
+    rows, space = found.params[found.main], found.transform.spaces[found.main]
+    start = int((rows - space.identity).abs().sum(1).argmin())
+    before = k // 2 if isinstance(space, Circle) and start == 0 else start  # a circle has both sides at its end
+    middles, sizes = cells(before, k - 1 - before)
+    return found.at((start + middles) % k, sizes)
+
+
+def cells(before: int, after: int) -> tuple[Int[Tensor, " q"], Float[Tensor, " q"]]:
+    """Middles and sizes of 16 parts of a line of points from -before to after: 0 alone, the farther the wider."""
+    sides = [torch.log1p(torch.tensor(side / NEAR)).item() for side in (before, after)]
+    left = round((QUICK - 1) * sides[0] / sum(sides))
+    left = min(max(left, int(before > 0)), QUICK - 1 - int(after > 0))
+    middles, sizes = [0], [1]
+    for sign, side, count in ((-1, before, left), (1, after, QUICK - 1 - left)):
+        reach = torch.expm1(torch.linspace(0, 1, count + 1) * math.log1p(side / NEAR)) * NEAR
+        edges = torch.maximum(reach.round().long(), torch.arange(count + 1)).clamp_max(side)
+        edges[-1] = side
+        for low, high in pairwise(edges.tolist()):
+            middles.append(sign * ((low + 1 + high) // 2))
+            sizes.append(high - low)
+    order = torch.tensor(middles).argsort()
+    return torch.tensor(middles)[order], torch.tensor(sizes, dtype=torch.float32)[order]
+
+
+def rings(rows: Float[Tensor, "k 2"]) -> tuple[Int[Tensor, " q"], Float[Tensor, " q"]]:
+    """One point of each of 16 rings about 0, in directions as different as can be, and how many points a ring has."""
+    order, angle = rows.norm(dim=1).argsort(stable=True), torch.atan2(rows[:, 1], rows[:, 0])
+    _, sizes = cells(0, len(rows) - 1)
+    chosen = []
+    for j, ring in enumerate(torch.split(order, sizes.long().tolist())):
+        off = (angle[ring] - GOLDEN * j).cos()
+        chosen.append(int(ring[int(off.argmax())]))
+    return torch.tensor(chosen), sizes
 
 
 def points(name: str, k: int | None) -> int | None:
@@ -153,7 +191,9 @@ def invariance(
     `rows`, what a stopped measure has found already, is added to.
     """
     followed = follow(given.encoder, given.images, found, given.clean, rows, progress)
-    grid = {"transform": str(found.transform), "grid": f"{len(found)} points of {', '.join(found.varied) or 'nothing'}"}
+    points = f"{len(found)} points of {', '.join(found.varied) or 'nothing'}"
+    points += "" if found.weights is None else f", which stand for {int(found.weights.sum())}"
+    grid = {"transform": str(found.transform), "grid": points}
     return {**summary(followed, given.seed), "axis": axis(found), "protocol": {**grid, **given.protocol}}
 
 

@@ -30,29 +30,31 @@ class Moments:
     sums: Float[Tensor, "3 m m"]
     total: Float[Tensor, "n d"]
     points: int = 0
+    weight: float = 0.0  # of all points
 
     @classmethod
     def none(cls, n: int, d: int, targets: int, like: Tensor) -> "Moments":
         m = d + targets + 1
         return cls(like.new_zeros(3, m, m, dtype=torch.float64), like.new_zeros(n, d, dtype=torch.float64))
 
-    def add(self, x: Float[Tensor, "n d"], target: Float[Tensor, " e"]) -> None:
-        """One more point of the grid: all images moved there."""
+    def add(self, x: Float[Tensor, "n d"], target: Float[Tensor, " e"], weight: float = 1.0) -> None:
+        """One more point of the grid: all images moved there. It counts as `weight` points."""
         n = len(x)
         v = torch.cat([x.double(), target.to(self.sums).expand(n, -1), x.new_ones(n, 1, dtype=torch.float64)], 1)
         of = parts(n).to(v.device)
         for part in range(3):
             rows = v[of == part]
-            self.sums[part] += rows.T @ rows
-        self.total += x.double()
+            self.sums[part] += weight * rows.T @ rows
+        self.total += weight * x.double()
+        self.weight += weight
         self.points += 1
 
     def lidar(self) -> float:
         """LiDAR whose views are the points of the grid (`spectrum.lidar`)."""
         n, d = self.total.shape
-        means = self.total / self.points
-        within = self.sums.sum(0)[:d, :d] - self.points * means.T @ means
-        return float(lidar_of(within / (n * (self.points - 1)), means))
+        means = self.total / self.weight
+        within = self.sums.sum(0)[:d, :d] - self.weight * means.T @ means
+        return float(lidar_of(within / (n * (self.weight - 1)), means))
 
     def decodability(self) -> float | None:
         """R2 of a ridge regression from x to the target, mean over outputs that vary, on images it has not seen.
@@ -70,12 +72,14 @@ class Moments:
         return float((1 - left / spread)[told].mean())
 
     def state(self) -> Mapping[str, Tensor]:
-        return {"moments.sums": self.sums, "moments.total": self.total, "moments.points": torch.tensor(self.points)}
+        counted = torch.tensor([self.points, self.weight], dtype=torch.float64)
+        return {"moments.sums": self.sums, "moments.total": self.total, "moments.points": counted}
 
     @classmethod
     def of(cls, state: Mapping[str, Tensor]) -> "Moments":
         """Those whose `state` this is."""
-        return cls(state["moments.sums"], state["moments.total"], int(state["moments.points"]))
+        points, weight = state["moments.points"].tolist()
+        return cls(state["moments.sums"], state["moments.total"], int(points), weight)
 
 
 def variance(sums: Float[Tensor, "m m"]) -> Float[Tensor, " m"]:

@@ -119,7 +119,8 @@ class Images:
         """The same by point."""
         columns = {name: torch.stack(rows, 1) for name, rows in self.numbers.items()}  # (k, n)
         rows = [{name: x[point] for name, x in columns.items()} for point in range(len(columns["distance"]))]
-        return Rows(self.done, rows, total=torch.stack(self.totals), square=torch.stack(self.squares))
+        once = [1.0] * len(rows)
+        return Rows(self.done, rows, [], torch.stack(self.totals), torch.stack(self.squares), once)
 
 
 def along(

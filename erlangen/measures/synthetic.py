@@ -95,6 +95,7 @@ class Rows:
     cka: list[Float[Tensor, " _"]] = field(default_factory=list)  # of all images, then without each part
     total: Tensor = field(default_factory=lambda: torch.zeros(()))  # of the representations over points, (n, d)
     square: Tensor = field(default_factory=lambda: torch.zeros(()))  # of their squared lengths, (n,)
+    weights: list[float] = field(default_factory=list)  # how many points of a finer grid each point stands for
     moments: Moments | None = None  # for what is told of the parameter; the original's protocol has none
 
     def add(
@@ -103,19 +104,24 @@ class Rows:
         moved: Float[Tensor, "n d"],
         gram: Float[Tensor, "m m"] | None,
         target: Float[Tensor, " e"] | None = None,
+        weight: float = 1.0,
     ) -> None:
-        """One more point; `gram` is that of the images as they are, None for too few; `target` its parameter."""
+        """One more point; `gram` is that of the images as they are, None for too few; `target` its parameter.
+
+        It stands for `weight` points of a finer grid.
+        """
+        self.weights.append(weight)
         self.rows.append(compare(clean, moved))
         if gram is not None:
             other = cka.gram(moved[: clean.pairs])
             parts = cka.without_each(gram, other, BLOCKS) if len(gram) >= 2 * BLOCKS else gram.new_zeros(0)
             self.cka.append(torch.cat([cka.of_grams(gram, other)[None], parts]))
         x = moved.double() - clean.whiten.mean  # about a mean, where large numbers would cancel
-        self.total, self.square = self.total + x, self.square + x.square().sum(1)
+        self.total, self.square = self.total + weight * x, self.square + weight * x.square().sum(1)
         if target is not None:
             x = x if clean.reduced is None else clean.reduced(moved)
             self.moments = self.moments or Moments.none(len(x), x.shape[1], len(target), x)
-            self.moments.add(x, target)
+            self.moments.add(x, target, weight)
 
     @property
     def whole(self) -> bool:
@@ -132,7 +138,8 @@ class Rows:
         stacked = {f"rows.{name}": torch.stack([row[name] for row in self.rows]) for name in names}
         stacked |= {"cka": torch.stack(self.cka)} if self.cka else {}
         moments = {} if self.moments is None else self.moments.state()
-        return {**stacked, "total": self.total, "square": self.square, **moments}
+        weights = torch.tensor(self.weights, dtype=torch.float64)
+        return {**stacked, "total": self.total, "square": self.square, "weights": weights, **moments}
 
     @classmethod
     def of(cls, images: int, state: Mapping[str, Tensor]) -> "Rows":
@@ -141,7 +148,8 @@ class Rows:
         count = len(state[f"rows.{names[0]}"]) if names else 0
         rows = [{name: state[f"rows.{name}"][i] for name in names} for i in range(count)]
         moments = Moments.of(state) if "moments.sums" in state else None
-        return cls(images, rows, list(state["cka"]) if "cka" in state else [], state["total"], state["square"], moments)
+        cka = list(state["cka"]) if "cka" in state else []
+        return cls(images, rows, cka, state["total"], state["square"], state["weights"].tolist(), moments)
 
 
 def follow(
@@ -155,9 +163,9 @@ def follow(
     """The images moved to every point of the sweep, or to those that `rows` lack, which is added to."""
     rows = Rows(len(images)) if rows is None else rows
     gram = cka.gram(clean.h[: clean.pairs]) if clean.pairs >= cka.FEWEST else None
-    targets = sweep.embedded()
+    targets, weights = sweep.embedded(), [1.0] * len(sweep) if sweep.weights is None else sweep.weights.tolist()
     for point in range(len(rows.rows), len(sweep)):
-        rows.add(clean, moved_to(encoder, images, sweep, point), gram, targets[point])
+        rows.add(clean, moved_to(encoder, images, sweep, point), gram, targets[point], weights[point])
         progress(len(images))
     return rows
 
@@ -193,12 +201,14 @@ def summary(rows: Rows, seed: int = 0) -> dict[str, Any]:
     told = {name: x[:, ~x.isnan().any(0)] for name, x in stacked.items()}
     result: dict[str, Any] = {"intervals": {}}
     curves: dict[str, Any] = {}
+    weights = torch.tensor(rows.weights, dtype=torch.float64)
+    share = weights / weights.sum()
     for name, x in told.items():
-        over_grid = x.mean(0)
+        over_grid = share.to(x) @ x
         found = with_intervals(partial(mean_of, over_grid), len(over_grid), seed, x.device)
         result[name], result["intervals"][name] = found["mean"], found["intervals"]["mean"]
         curves[name] = {"mean": x.mean(1).tolist(), "band": bands(x, seed).tolist()}
-    k, n = len(rows.rows), rows.images
+    k, n = float(weights.sum()), rows.images
     middle, square = rows.total / k, rows.square / k
 
     def kept(w: Weights) -> dict[str, Tensor]:
@@ -214,9 +224,10 @@ def summary(rows: Rows, seed: int = 0) -> dict[str, Any]:
     if rows.cka:
         points = torch.stack(rows.cka)  # (k, 1 + parts)
         curves["cka"] = {"mean": points[:, 0].tolist()}
-        result["cka"] = float(points[:, 0].mean())
+        means = share.to(points) @ points
+        result["cka"] = float(means[0])
         if (count := points.shape[1] - 1) > 1:
-            error = ((count - 1) * points[:, 1:].mean(0).var(correction=0)).sqrt()
+            error = ((count - 1) * means[1:].var(correction=0)).sqrt()
             result["intervals"]["cka"] = [result["cka"] - 1.96 * float(error), result["cka"] + 1.96 * float(error)]
     return {**result, "curves": curves}
 

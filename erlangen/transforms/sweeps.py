@@ -33,10 +33,11 @@ AREA, RATIO = (1 / 16, 9 / 16), (1 / 3, 3.0)  # of the boxes of resized_crop
 
 @dataclass(frozen=True)
 class Sweep:
-    """A transform, and every parameter of it at each of k grid points."""
+    """A transform, and every parameter of it at each of k grid points, which may stand for several of a finer grid."""
 
     transform: Transform
     params: Mapping[str, Float[Tensor, "k _"]]
+    weights: Float[Tensor, " k"] | None = None  # how many points each stands for; 1 unless given
 
     def __len__(self) -> int:
         return len(next(iter(self.params.values())))
@@ -55,9 +56,9 @@ class Sweep:
         """The main parameter at every point as a target of regressions."""
         return self.transform.spaces[self.main].embed(self.params[self.main])
 
-    def at(self, points: Int[Tensor, " p"]) -> "Sweep":
-        """Some of the points."""
-        return Sweep(self.transform, {name: rows[points] for name, rows in self.params.items()})
+    def at(self, points: Int[Tensor, " p"], weights: Float[Tensor, " p"] | None = None) -> "Sweep":
+        """Some of the points, each standing for so many."""
+        return Sweep(self.transform, {name: rows[points] for name, rows in self.params.items()}, weights)
 
 
 def _line(low: float, high: float) -> Callable[[int, float, float], Tensor]:
