@@ -96,8 +96,9 @@ def of_transforms(command: Measure) -> tuple[dict[str, Any], Path]:
     folder, plans = out / "measuring", []
     for what in every:
         split = what.data.train if what.data.test is None else what.data.test
-        about = [weights(what.encoder), identity(split) or what.data.name, str(what.data.name), str(command.shrinkage)]
-        about += [f"{command.images} {command.quick} {given.seed} {command.layers}", version("erlangen")]
+        images = [identity(part) or what.data.name for part in (split, what.data.train)]
+        about = [weights(what.encoder), *images, what.data.name, str(command.shrinkage), version("erlangen")]
+        about.append(f"{command.images} {command.quick} {given.seed} {command.layers}")
         kept = Kept(folder, about)
         plans.append((what, kept, planned(command, what, split, kept)))
     found = {"encoders": about_encoders(every, command), "strips": {}}
@@ -129,7 +130,7 @@ def made(plan: Sequence[Piece], kept: Kept, bar: Callable[[int], None]) -> Itera
 
 def planned(command: Measure, what: Examined, split: Source, kept: Kept) -> list[Piece]:
     """All that is to be made for an encoder."""
-    seed, images = command.given.seed, QUICK if command.quick else command.images
+    seed, images = command.given.seed, min(command.images, QUICK) if command.quick else command.images
     if command.protocol is None:
         known = {*getattr(what.encoder, "layers", ()), "output"}
         layers = tuple(layer for layer in command.layers if layer in known) or ("output",)

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from erlangen.data.base import Data, Source
-from erlangen.features import Preparation, extracted
+from erlangen.features import extracted, features
 from erlangen.measures.moments import WIDEST
 from erlangen.measures.synthetic import SAID, Clean, Progress, Rows, follow, summary
 from erlangen.measures.whitening import whitening
@@ -23,6 +23,7 @@ from erlangen.transforms import TRANSFORMS, build_transform
 from erlangen.transforms.sweeps import GRIDS, POINTS, SYNTHETIC, Sweep, sweep
 from erlangen.views import Transform, generator
 
+TAUGHT = 10_000  # train images, at most, that the classifier is fitted to
 QUICK, NEAR = 16, 3.0  # points of a sweep that is thinned; within so many of nothing done cells are single points
 GOLDEN = math.pi * (3 - math.sqrt(5))  # multiples of which are never near each other on the circle
 TWICE = torch.tensor([0, 2, 3, 1])  # in the field of four elements
@@ -60,7 +61,8 @@ def thinned(name: str, found: Sweep) -> Sweep:
     """16 points of a whole sweep, each standing for those about it, whose mean is near that of all.
 
     Cells of a line, and rings of shifts, are the wider the farther they are from where nothing is done, for there
-    curves bend. Of shears every value is there once, of boxes every pair of values. Shorter sweeps are left as they are.
+    curves bend. Of shears every value is there once, of boxes every pair of values. Shorter sweeps are left as they
+    are.
     """
     k = len(found)
     if k <= QUICK:
@@ -222,17 +224,23 @@ def invariances(
 def head_of(
     encoder: nn.Module, data: Data, whole: Float[Tensor, "n d"], cache: Path | None, seed: int
 ) -> Linear | None:
-    """A classifier of the train images as they are, if they have labels of two classes or more."""
-    labels = data.train.labels
+    """A classifier of at most `TAUGHT` train images as they are, if they have labels of two classes or more."""
+    labels, n = data.train.labels, len(data.train)
     if labels is None or len(torch.unique(labels)) < 2:
         return None
-    x = whole if data.test is None else extracted(encoder, data.train, Preparation(), folder=cache).x
-    return classifier(x, labels.to(x.device), seed=seed)
+    rows = torch.randperm(n, generator=generator(seed, "taught"))[:TAUGHT].sort().values
+    if data.test is None:
+        x = whole[rows.to(whole.device)]
+    elif n <= TAUGHT:
+        x = extracted(encoder, data.train, folder=cache).x
+    else:
+        x = features(encoder, data.train, rows)
+    return classifier(x, labels[rows.to(labels.device)].to(x.device), seed=seed)
 
 
 def protocol(data: Data, split: Source, clean: Clean, seed: int) -> Mapping[str, Any]:
     """All that the numbers depend on but the transform, ready for JSON."""
-    head, reduced = clean.head, clean.reduced
+    head, reduced, taught = clean.head, clean.reduced, f"{min(len(data.train), TAUGHT)} train images"
     return {
         "images": len(clean.h),
         "data": data.name,
@@ -240,7 +248,7 @@ def protocol(data: Data, split: Source, clean: Clean, seed: int) -> Mapping[str,
         "size": split.size,
         "reference": f"{clean.whiten.images} images of the split",
         "shrinkage": clean.whiten.shrinkage,
-        "classifier": "none: no labels" if head is None else f"logistic regression on train images, {head.penalty:g}",
+        "classifier": "none: no labels" if head is None else f"logistic regression on {taught}, {head.penalty:g}",
         "components": "all" if reduced is None else f"{WIDEST} for lidar and decodability",
         "seed": seed,
         **SAID,

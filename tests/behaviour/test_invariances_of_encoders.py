@@ -235,3 +235,14 @@ def test_everything_of_an_encoder(data):
     assert len(quick["axis"]["values"]) == 16 and quick["protocol"]["images"] == 12
     alone = measure(Means(), Data("one", data.train), ["h_flip"], images=1000)
     assert alone["equivariance"]["h_flip"]["output"]["cosine"] == pytest.approx(1, abs=1e-5)
+
+
+def test_the_classifier_is_taught_by_some_of_many(data, monkeypatch):
+    """Of more train images than a classifier needs some are drawn, and the protocol says how many."""
+    every = invariances(Means(), data, ["hue"], k=3, images=12)["hue"]
+    monkeypatch.setattr("erlangen.measures.invariances.TAUGHT", 20)
+    few = invariances(Means(), data, ["hue"], k=3, images=12)["hue"]
+    assert "60 train images" in every["protocol"]["classifier"] and "20 train images" in few["protocol"]["classifier"]
+    assert few["similarity"] == every["similarity"] and 0 <= few["accuracy"] <= 1
+    alone = invariances(Means(), Data("one", data.train), ["hue"], k=3, images=12)["hue"]
+    assert "20 train images" in alone["protocol"]["classifier"]
