@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -140,10 +141,13 @@ def planned(command: Measure, what: Examined, split: Source, kept: Kept) -> list
             cache_in=folder_of(command.cache),
         )
     size = (command.resize, command.crop)
+    key = [weights(what.encoder), identity(split) or what.data.name, version("erlangen")]
+    statistics = Kept(folder_of(command.cache) or kept.folder, key)  # which other calls need too
 
+    @cache
     def whiten() -> Whitening:
-        x = kept.tensor(f"reference {size}", lambda: original.reference(what.encoder, split, *size))
-        return whitening(x, command.shrinkage)
+        x = statistics.tensor(f"reference {size}", lambda: original.reference(what.encoder, split, *size))
+        return whitening(x.to(split.device), command.shrinkage)
 
     def protocol() -> Mapping[str, Any]:
         told = {name: SAID[name] for name in ("similarity", "distance", "cosine", "variance", "intervals")}

@@ -153,6 +153,8 @@ def test_the_originals_protocol(erlangen, pictures, monkeypatch):
     assert {"similarity", "distance", "cosine", "variance"} <= set(one) and "cka" not in one
     assert "ericsson" in one["protocol"]["protocol"] and one["protocol"]["images"] == 5
     assert len(one["axis"]["values"]) == 4 and "rotation" in out
+    assert [file.suffix for file in (pictures / "cache").iterdir()] == [".safetensors"]  # the statistics, kept
+    monkeypatch.setattr("erlangen.measures.original.reference", None)  # not made again
     add, calls = Images.add, []
 
     def stopping(self, *rest):
