@@ -14,15 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import interleaved, publish, row
+from erlangen.data import open_dataset
 from erlangen.encoders import build_encoder
-from erlangen.encoders.frozen import represent
-from erlangen.measures.synthetic import Clean, follow, views_at
+from erlangen.encoders.frozen import Pixels, represent
+from erlangen.measures.invariances import setting, sweeps_of, thinned
+from erlangen.measures.synthetic import Clean, Rows, follow, summary, views_at
 from erlangen.measures.whitening import whitening
 from erlangen.nets import Normalize
 from erlangen.transforms.sweeps import GRIDS, POINTS, sweep
 
-IMAGES, SHOWN = 16, 8  # images, and points of a grid that are made of each
-TARGET, SHARE = 3.0, 0.85
+IMAGES, SHOWN = 40, 8  # images, and points of a grid that are made of each
+FULL, FEW = 128, 33  # images of a whole and of a quick measure: as many times fewer as 256 are of 1,000
+TARGET, SHARE, CHANGE = 3.0, 0.85, 0.01
 
 
 def photos(n: int, size: int) -> Tensor:
@@ -139,8 +142,43 @@ def share() -> dict[str, Any]:
     return found | {"share by transform": each}
 
 
+def quick() -> list[dict[str, Any]]:
+    """What 16 points instead of 256 change, and whether fewer images too stay within the interval of all."""
+    data = open_dataset("photographs", image_size=32)
+    torch.manual_seed(0)
+    rows = []
+    for label, encoder in (("untrained, 32 px", build_encoder("small", 3, 32)), ("pixels, 16 px", Pixels(3, 32, 16))):
+        given = setting(encoder, data, FULL)
+        changes, inside = {}, 0
+        for name, whole in sweeps_of([], 32).items():
+            found = follow(encoder, given.images, whole, given.clean)
+            low, high = summary(found)["intervals"]["similarity"]
+            few = thinned(name, whole)
+            weights = torch.ones(len(few)) if few.weights is None else few.weights
+            over = similarities(follow(encoder, given.images, few, given.clean), weights)
+            changes[name] = float((over - similarities(found, torch.ones(len(whole)))).mean().abs())
+            inside += low <= float(over[:FEW].mean()) <= high
+        changes.pop("deform")
+        largest = max(changes.values())
+        case = f"change of the mean similarity by 16 points instead of 256, the largest of {len(changes)}, {label}"
+        rows.append(row(case, "256 points", largest, 0.0, "similarity", CHANGE / largest, 1.0))
+        case = f"transforms whose mean by 16 points of {FEW} images is in the interval of {FULL} images, {label}"
+        rows.append(row(case, "all", float(inside), 18.0, "transforms", inside / 18, 1.0))
+    return rows
+
+
+def similarities(found: Rows, weights: Tensor) -> Tensor:
+    """Of each image, over the grid."""
+    return (weights / weights.sum()) @ torch.stack([point["similarity"] for point in found.rows]).to(weights)
+
+
 def main() -> None:
-    publish("measures", [*views(64), *views(224), share()], ["torchvision", "pillow"], threads=torch.get_num_threads())
+    publish(
+        "measures",
+        [*views(64), *views(224), *quick(), share()],
+        ["torchvision", "pillow", "scikit-image"],
+        threads=torch.get_num_threads(),
+    )
 
 
 if __name__ == "__main__":
