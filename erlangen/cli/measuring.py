@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
 from erlangen.cli.document import about_encoders, added, document_in
 from erlangen.cli.kept import Kept, duration
@@ -38,6 +40,7 @@ from erlangen.report.measured import tables
 from erlangen.report.page import text_table
 
 QUICK = 256  # images
+LOOKED_AT = 64  # images, for one to be shown
 TRIAL = 32  # images by which the time is estimated
 
 
@@ -118,10 +121,16 @@ def of_transforms(command: Measure) -> tuple[dict[str, Any], Path]:
     first = every[0].data
     sweeps = sweeps_of(command.transforms, first.size, command.k, given.seed)
     chosen = {name: thinned(name, s) if command.quick else s for name, s in sweeps.items()}
-    photo = (first.train if first.test is None else first.test).take(torch.tensor([0])).images
-    found["strips"] = written(photo, chosen, out / "strips")
+    found["strips"] = written(shown(first.train if first.test is None else first.test), chosen, out / "strips")
     Kept(folder, []).forget()
     return found, out
+
+
+def shown(split: Source) -> UInt8[Tensor, "1 c h w"]:
+    """Of the first images the one that varies most, on which one sees what is done to it."""
+    images = split.take(torch.arange(min(LOOKED_AT, len(split)))).images
+    best = images.float().flatten(1).std(1).argmax()
+    return images[best : best + 1].cpu()
 
 
 def made(plan: Sequence[Piece], kept: Kept, bar: Callable[[int], None]) -> Iterator[tuple[Piece, Any]]:

@@ -12,7 +12,7 @@ from erlangen.report.graphs import Sweep, named
 from erlangen.report.markup import Encoder, chosen
 
 PARTS = ("invariance", "equivariance", "derivatives", "health")  # by label; the others by a name, then by label
-BESIDE = 4  # encoders whose table fits beside a picture
+BESIDE = 3  # encoders whose table fits beside a picture
 SHOWN = 16  # points that the slider goes to where there are no pictures
 
 
