@@ -55,7 +55,7 @@ def trained(command: Train, args: list[str]) -> None:
                 key: value for key, value in (run.metrics or [{}])[-1].items() if key != "step" and value is not None
             }
             print(f"{run.folder}: " + ", ".join(f"{key} {value:.4g}" for key, value in last.items()))
-            print(f"next: erlangen probe {run.folder}   erlangen measure {run.folder} --transforms rotation color")
+            print(f"next: erlangen probe {run.folder}   erlangen measure {run.folder} --quick")
 
 
 def status(error: KeyboardInterrupt) -> int:
