@@ -20,7 +20,7 @@ import torch  # noqa: E402
 torch.set_num_threads(1)
 
 FEATURES = ("2 ranks", "FSDP2", "compile", "accumulate", "bf16", "resume")
-LONG = ("test_readme.py", "test_quickstart.py", "test_ranks.py", "test_engine.py")
+LONG = ("test_readme.py", "test_quickstart.py", "test_ranks.py", "test_engine.py", "test_imports.py", "test_cli.py")
 BEGIN, END = "<!-- made by make matrix -->\n", "<!-- end -->\n"
 
 

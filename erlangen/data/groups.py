@@ -64,6 +64,8 @@ def open_groups(name: str, root: Path, size: int = 224, device: torch.device | s
         home, files = {"pairs": listed, "groups": below}[kind](Path(path).expanduser())
     elif name in PUBLISHED:
         home, files = PUBLISHED[name](root)
+    elif name == "motorcycle":
+        home, files = listed(motorcycle(root))
     else:
         raise unknown("real-world set", name, GROUPS)
     if not files:
@@ -290,5 +292,4 @@ PUBLISHED: Mapping[str, Callable[[Path], tuple[Path, Files]]] = {
     "dali": dali,
     "exposure-errors": exposure_errors,
     "realblur": realblur,
-    "motorcycle": lambda root: listed(motorcycle(root)),
 }

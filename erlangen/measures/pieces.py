@@ -1,5 +1,6 @@
 """All measures of one encoder, in pieces that can be made one after the other, kept, and gone on with."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from erlangen.data.base import Data, Source
 from erlangen.features import content_of, digest
-from erlangen.measures import original
+from erlangen.measures import cka, original
 from erlangen.measures.actions import COLOURS, elements
 from erlangen.measures.fitted import OUTPUT, steerable
 from erlangen.measures.invariances import Setting, axis, drawn, invariance, setting, sweeps_of, thinned
@@ -79,7 +80,7 @@ def pieces(
     """Invariance to each transform, equivariance to those that are a group, derivatives of those that begin, health.
 
     Without `transforms` the 18 of Ericsson et al.; `quick` takes 16 points of each. Nothing is computed yet; a wrong
-    name is a `ValueError`.
+    name is a `ValueError`. Fewer than 8 images to fit to, or to test on, give a warning and no equivariance.
     """
     sweeps = sweeps_of(transforms, data.size, k, seed)
     if quick:
@@ -119,12 +120,17 @@ def pieces(
 
     seen = sum(counts(data, images))
     found = [Piece("invariance", name, len(s) * n, swept(s), begin, told(s)) for name, s in sweeps.items()]
+    last = Piece("health", "", 0, lambda rows, progress: healthy(given().whole))
+    if (least := min(counts(data, images))) < 2 * cka.FEWEST:
+        text = f"{least} images to fit operators to, or to test them on, are too few: equivariance is not measured"
+        warnings.warn(text, stacklevel=2)
+        return [*found, last]
     steady = [name for name in GROUPS if name in sweeps or (name == "quarter_turn" and "rotation" in sweeps)]
     found += [Piece("equivariance", g, len(elements(g, data.size, ELEMENTS)) * seen, steered(g)) for g in steady]
     for name in BEGINS:
         if name in sweeps:
             found.append(Piece("derivatives", name, 3 * len(directions(name, data.size)) * seen, begun(name)))
-    return [*found, Piece("health", "", 0, lambda rows, progress: healthy(given().whole))]
+    return [*found, last]
 
 
 def told(found: Sweep) -> str:

@@ -246,3 +246,11 @@ def test_the_classifier_is_taught_by_some_of_many(data, monkeypatch):
     assert few["similarity"] == every["similarity"] and 0 <= few["accuracy"] <= 1
     alone = invariances(Means(), Data("one", data.train), ["hue"], k=3, images=12)["hue"]
     assert "20 train images" in alone["protocol"]["classifier"]
+
+
+def test_few_images_tell_no_equivariance(data):
+    """A warning, and the rest is measured all the same."""
+    with pytest.warns(UserWarning, match="5 images .* too few"):
+        found = measure(Means(), Data("few", photos(10)), ["h_flip", "hue"], k=3)
+    assert found["equivariance"] == found["derivatives"] == {} and found["health"]["images"] == 10
+    assert found["invariance"]["h_flip"]["cosine"] == pytest.approx(1)
