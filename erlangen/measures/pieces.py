@@ -95,42 +95,55 @@ def pieces(
     def given() -> Setting:
         return setting(encoder, data, images, seed, shrinkage, cache_in)
 
+    def swept(found: Sweep) -> Callable[[Rows | None, Progress], Any]:
+        return lambda rows, progress: invariance(given(), found, rows, progress)
+
+    least = min(counts(data, images))
+
+    def last(rows: Rows | None, progress: Progress) -> Any:
+        if least < 2 * cka.FEWEST:
+            text = f"{least} images to fit operators to, or to test them on, are too few: equivariance is not measured"
+            warnings.warn(text, stacklevel=2)
+        return healthy(given().whole)
+
+    found = [Piece("invariance", name, len(s) * n, swept(s), begin, told(s)) for name, s in sweeps.items()]
+    if least >= 2 * cka.FEWEST:
+        found += followed(encoder, data, list(sweeps), images, seed, layers)
+    return [*found, Piece("health", "", 0, last)]
+
+
+def followed(
+    encoder: nn.Module, data: Data, names: Sequence[str], images: int, seed: int, layers: Sequence[str]
+) -> list[Piece]:
+    """Equivariance to those of the transforms that are groups, and derivatives of those that can begin."""
+    seen = sum(counts(data, images))
+
     @cache
     def pair() -> Pair:
         return fit_and_test(data, images, seed)
 
-    def swept(found: Sweep) -> Callable[[Rows | None, Progress], Any]:
-        return lambda rows, progress: invariance(given(), found, rows, progress)
-
-    def steered(name: str) -> Callable[[Rows | None, Progress], Any]:
-        def make(rows: Rows | None, progress: Progress) -> Any:
-            result = steerable(encoder, *pair(), elements(name, data.size, ELEMENTS), layers, seed=seed)
-            progress(len(elements(name, data.size, ELEMENTS)) * seen)
+    def steered(name: str) -> Callable[[None, Progress], Any]:
+        def make(begun: None, progress: Progress) -> Any:
+            among = elements(name, data.size, ELEMENTS)
+            result = steerable(encoder, *pair(), among, layers, seed=seed)
+            progress(len(among) * seen)
             return result
 
         return make
 
-    def begun(name: str) -> Callable[[Rows | None, Progress], Any]:
-        def make(rows: Rows | None, progress: Progress) -> Any:
+    def begun(name: str) -> Callable[[None, Progress], Any]:
+        def make(begun: None, progress: Progress) -> Any:
             found = {part: lie(encoder, *pair(), way, seed) for part, way in directions(name, data.size).items()}
             progress(3 * len(found) * seen)
             return found
 
         return make
 
-    seen = sum(counts(data, images))
-    found = [Piece("invariance", name, len(s) * n, swept(s), begin, told(s)) for name, s in sweeps.items()]
-    last = Piece("health", "", 0, lambda rows, progress: healthy(given().whole))
-    if (least := min(counts(data, images))) < 2 * cka.FEWEST:
-        text = f"{least} images to fit operators to, or to test them on, are too few: equivariance is not measured"
-        warnings.warn(text, stacklevel=2)
-        return [*found, last]
-    steady = [name for name in GROUPS if name in sweeps or (name == "quarter_turn" and "rotation" in sweeps)]
-    found += [Piece("equivariance", g, len(elements(g, data.size, ELEMENTS)) * seen, steered(g)) for g in steady]
-    for name in BEGINS:
-        if name in sweeps:
-            found.append(Piece("derivatives", name, 3 * len(directions(name, data.size)) * seen, begun(name)))
-    return [*found, last]
+    steady = [name for name in GROUPS if name in names or (name == "quarter_turn" and "rotation" in names)]
+    found = [Piece("equivariance", g, len(elements(g, data.size, ELEMENTS)) * seen, steered(g)) for g in steady]
+    for name in (name for name in BEGINS if name in names):
+        found.append(Piece("derivatives", name, 3 * len(directions(name, data.size)) * seen, begun(name)))
+    return found
 
 
 def told(found: Sweep) -> str:

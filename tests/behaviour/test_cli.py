@@ -572,8 +572,12 @@ def test_what_is_examined_says_no_folder(erlangen, monkeypatch, tmp_path):
 
 def test_measure_without_a_run(erlangen, tmp_path):
     """A file, the pixels or an untrained encoder; into --out, and the seed says which weights."""
-    save_encoder(tmp_path / "mine.safetensors", build_encoder("small", 1, 16))
-    args = ("--transforms", "flip", "--images", "30", "--no-references", "--out")
+    save_encoder(tmp_path / "mine.safetensors", build_encoder("small", 3, 16))
+    (tmp_path / "photos").mkdir()
+    for i in range(30):
+        Image.linear_gradient("L").rotate(9 * i).resize((16, 16)).convert("RGB").save(tmp_path / "photos" / f"{i}.png")
+    args = ("--data", f"folder:{tmp_path / 'photos'}", "--image-size", "16")
+    args = (*args, "--transforms", "flip", "--images", "30", "--no-references", "--out")
     found = []
     for subject, more in (
         (tmp_path / "mine.safetensors", []),
