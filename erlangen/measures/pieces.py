@@ -89,7 +89,7 @@ def pieces(
     n = len(drawn(split, images, seed))
 
     def begin(state: Mapping[str, Tensor] | None) -> Rows:
-        return Rows(n) if state is None else Rows.of(n, state)
+        return Rows(n) if state is None else Rows.of(n, there(state, split))
 
     @cache
     def given() -> Setting:
@@ -146,6 +146,11 @@ def followed(
     return found
 
 
+def there(state: Mapping[str, Tensor], split: Source) -> dict[str, Tensor]:
+    """What was kept, where the images are: to it is added what is found of them."""
+    return {name: x.to(split.device) for name, x in state.items()}
+
+
 def told(found: Sweep) -> str:
     """A hash of all parameters at all points."""
     return digest([str(found.transform), *map(content_of, found.params.values())])
@@ -170,7 +175,7 @@ def originals(
     index = original.indices(len(split), images)
 
     def begin(state: Mapping[str, Tensor] | None) -> original.Images:
-        return original.Images() if state is None else original.Images.of(state)
+        return original.Images() if state is None else original.Images.of(there(state, split))
 
     def along(name: str) -> Callable[[original.Images, Progress], Any]:
         def make(begun: original.Images, progress: Progress) -> Any:
